@@ -1,0 +1,3 @@
+"""
+The shared storage service: what everything durable goes through.
+"""

@@ -1,0 +1,401 @@
+"""
+The database: SQLite, and all that is written to it. Everything here blocks, and belongs to the
+writer's thread.
+"""
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
+from itertools import chain
+from pathlib import Path
+
+from msgspec import Struct
+from twisted.logger import Logger
+
+from sensord.devices import Description
+from sensord.reading import Intake, Value
+from sensord.store import schema
+from sensord.store.schema import StoreError
+
+#: How many rows go into one statement. SQLite steps through a statement without holding Python's
+#: interpreter lock; with a row each, the writer would wait for the lock as often as there are rows.
+_ROWS = 100
+
+# OR FAIL: a statement that fails need not undo its own rows, since the transaction is rolled back
+# as a whole; so SQLite can do without a journal for each statement, which costs more than the rows.
+_INSERT = "INSERT OR FAIL INTO readings (series, time, value, clock) VALUES "
+_CONFLICT = " ON CONFLICT (series, time) DO NOTHING"
+_INSERT_ONE = f"{_INSERT}(?, ?, ?, ?){_CONFLICT}"
+_INSERT_ROWS = f"{_INSERT}{', '.join(['(?, ?, ?, ?)'] * _ROWS)}{_CONFLICT}"
+
+_LEDGER = """
+    INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (listener) DO UPDATE SET
+    received = received + excluded.received, committed = committed + excluded.committed,
+    duplicate = duplicate + excluded.duplicate, rejected = rejected + excluded.rejected,
+    quarantined = quarantined + excluded.quarantined
+"""
+
+#: SQLite has no truth values: these blobs stand for them and read well in any tool.
+_TRUTH = {True: b"true", False: b"false"}
+
+#: What a reading that cannot be stored raises, as opposed to a database that cannot store.
+_UNFIT = (
+    sqlite3.IntegrityError,
+    sqlite3.InterfaceError,
+    sqlite3.ProgrammingError,
+    OverflowError,
+    ValueError,
+    TypeError,
+    AttributeError,
+)
+
+
+class Part(Struct):
+    """
+    What one listener adds to a transaction.
+    """
+
+    listener: str
+    intakes: Sequence[Intake]
+
+
+def fromColumn(value: object) -> Value:
+    """
+    A value as it was before it was stored.
+    """
+    if isinstance(value, bytes):
+        return value == b"true"
+    assert isinstance(value, float | int | str)
+    return value
+
+
+class Database:
+    """
+    The writing side of a database file.
+
+    @param describe: tells what is known of a series, by device and name.
+    @param maxQuarantine: frames that the quarantine keeps.
+    @param connect: opens the file.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        path: Path,
+        describe: Callable[[str, str], Description] = lambda device, name: Description(device),
+        maxQuarantine: int = 10_000,
+        connect: Callable[[Path], sqlite3.Connection] = schema.connect,
+    ) -> None:
+        self.path = path
+        self._describe = describe
+        self._maxQuarantine = maxQuarantine
+        self._connect = partial(connect, path)
+        self._connection: sqlite3.Connection | None = None
+        self._ids = _Series(self._enter)
+
+    def open(self) -> None:
+        """
+        Open the file, make it or bring it up to date. One that is broken is set aside.
+
+        @raise StoreError: when there is nothing that can be used.
+        """
+        try:
+            try:
+                self._connection = self._connect()
+            except sqlite3.DatabaseError as error:
+                if not schema.broken(error):
+                    raise
+                self._setAside(error)
+                self._connection = self._connect()
+            with self._transaction():
+                self._refresh()
+        except (sqlite3.Error, OSError) as error:
+            self.close()
+            raise StoreError(f"{self.path}: {error}") from error
+
+    def close(self) -> None:
+        """
+        Close the file. It is opened again when next needed.
+        """
+        connection, self._connection = self._connection, None
+        self._ids.clear()
+        if connection is not None:
+            with suppress(sqlite3.Error):
+                connection.close()
+
+    def commit(self, parts: Sequence[Part]) -> dict[int, Exception]:
+        """
+        Write everything in one transaction, and the ledger with it.
+
+        @return: the error for each intake of which a reading cannot be stored, by the C{id} of
+            the intake: it was left out as a whole, and the others are stored.
+        @raise sqlite3.Error: if nothing was stored; the same parts may be tried again.
+        """
+        try:
+            if self._connection is None:
+                self.open()
+            return self._commit(parts)
+        except sqlite3.DatabaseError as error:
+            # Whatever state this connection is in, the next attempt begins with a new one.
+            self.close()
+            if not schema.broken(error):
+                raise
+            self._setAside(error)
+            self.open()
+            return self._commit(parts)
+
+    def expire(self, before: int, most: int) -> int:
+        """
+        Remove old readings: not those that a sink has still to read, and not the newest of
+        each series.
+
+        @param before: in microseconds since the epoch.
+        @param most: how many to remove at the most, so that commits need not wait for long.
+        @return: how many were removed.
+        """
+        if self._connection is None:
+            self.open()
+        with self._transaction() as connection:
+            horizon = connection.execute(
+                # The last row stays, whatever its age: SQLite would give its id a second time.
+                "SELECT min(coalesce((SELECT min(position) FROM cursors), max(id)), max(id) - 1)"
+                " FROM readings"
+            ).fetchone()[0]
+            left = most
+            for (series,) in connection.execute("SELECT id FROM series").fetchall():
+                left -= connection.execute(
+                    "DELETE FROM readings WHERE id IN (SELECT id FROM readings"
+                    " WHERE series = :series AND id <= :horizon AND time < min(:before,"
+                    " (SELECT max(time) FROM readings WHERE series = :series)) LIMIT :left)",
+                    {"series": series, "horizon": horizon, "before": before, "left": left},
+                ).rowcount
+                if not left:
+                    break
+            self._count("expired_readings", most - left)
+        return most - left
+
+    def resolve(self, ids: Sequence[int], part: Part) -> None:
+        """
+        Replace quarantined frames by what they were decoded to.
+
+        @param ids: the rows of the quarantine that go.
+        @param part: what comes in their place; its frames count as received once more.
+        """
+        if self._connection is None:
+            self.open()
+        with self._transaction() as connection:
+            gone = connection.executemany(
+                "DELETE FROM quarantine WHERE id = ?", [(id,) for id in ids]
+            ).rowcount
+            if gone != len(ids):
+                raise StoreError(f"{self.path}: the quarantine changed meanwhile; try again")
+            connection.execute(_LEDGER, (part.listener, -gone, 0, 0, 0, -gone))
+            self._write(part)
+
+    def _commit(self, parts: Sequence[Part]) -> dict[int, Exception]:
+        try:
+            with self._transaction():
+                for part in parts:
+                    self._write(part)
+            return {}
+        except _UNFIT:
+            return self._sift(parts)
+
+    def _sift(self, parts: Sequence[Part]) -> dict[int, Exception]:
+        """
+        Write each intake by itself, and leave out those that cannot be stored.
+        """
+        unfit: dict[int, Exception] = {}
+        with self._transaction() as connection:
+            for part in parts:
+                for intake in part.intakes:
+                    connection.execute("SAVEPOINT intake")
+                    try:
+                        self._write(Part(part.listener, [intake]))
+                    except _UNFIT as error:
+                        unfit[id(intake)] = error
+                        self._ids.forget()
+                        connection.execute("ROLLBACK TO intake")
+                        count = intake.received
+                        connection.execute(_LEDGER, (part.listener, count, 0, 0, count, 0))
+                    connection.execute("RELEASE intake")
+        return unfit
+
+    def _write(self, part: Part) -> None:
+        """
+        Write what one listener brought, in the transaction that is under way.
+        """
+        connection = self._connection
+        assert connection is not None
+        ids, intakes = self._ids, part.intakes
+        rows = [
+            (
+                ids[reading.device, reading.name],
+                reading.time,
+                value if (value := reading.value).__class__ is not bool else _TRUTH[bool(value)],
+                reading.clock.code,
+            )
+            for intake in intakes
+            for reading in intake.readings
+        ]
+        committed = self._insert(rows)
+        quarantined = [
+            (frame.time, part.listener, frame.peer, frame.data, frame.why)
+            for intake in intakes
+            for frame in intake.quarantined
+        ]
+        if quarantined:
+            connection.executemany(
+                "INSERT INTO quarantine (time, listener, peer, data, why) VALUES (?, ?, ?, ?, ?)",
+                quarantined,
+            )
+            self._trim()
+        received = sum(intake.received for intake in intakes)
+        rejected = sum(len(intake.rejected) for intake in intakes)
+        connection.execute(
+            _LEDGER,
+            (
+                part.listener,
+                received,
+                committed,
+                len(rows) - committed,
+                rejected,
+                len(quarantined),
+            ),
+        )
+
+    def _insert(self, rows: Sequence[tuple[object, ...]]) -> int:
+        """
+        Insert readings; those that are there already are left as they are.
+
+        @return: how many were new.
+        """
+        assert self._connection is not None
+        cursor = self._connection.cursor()
+        inserted = 0
+        whole = len(rows) - len(rows) % _ROWS
+        for start in range(0, whole, _ROWS):
+            block = list(chain.from_iterable(rows[start : start + _ROWS]))
+            inserted += cursor.execute(_INSERT_ROWS, block).rowcount
+        if whole < len(rows):
+            inserted += cursor.executemany(_INSERT_ONE, rows[whole:]).rowcount
+        return inserted
+
+    def _enter(self, key: tuple[str, str]) -> int:
+        """
+        The id of a series that is met for the first time, here or at all.
+        """
+        assert self._connection is not None
+        device, name = key
+        known = self._describe(device, name)
+        self._connection.execute(
+            "INSERT INTO series (device, name, unit, tags, address, wire, field)"
+            " VALUES (?, ?, '', '{}', ?, ?, ?) ON CONFLICT (device, name) DO NOTHING",
+            (device, name, known.address, known.wire, known.field),
+        )
+        id: int = self._connection.execute(
+            "SELECT id FROM series WHERE device = ? AND name = ?", key
+        ).fetchone()[0]
+        self._annotate(id, known)
+        return id
+
+    def _refresh(self) -> None:
+        """
+        Bring what is known of every series up to date with the configuration.
+        """
+        assert self._connection is not None
+        for id, device, name in self._connection.execute(
+            "SELECT id, device, name FROM series"
+        ).fetchall():
+            self._annotate(id, self._describe(device, name))
+
+    def _annotate(self, id: int, known: Description) -> None:
+        assert self._connection is not None
+        tags = json.dumps(dict(known.tags), ensure_ascii=False, sort_keys=True)
+        self._connection.execute(
+            "UPDATE series SET unit = ?, tags = ? WHERE id = ? AND (unit, tags) != (?, ?)",
+            (known.unit, tags, id, known.unit, tags),
+        )
+        self._connection.execute("DELETE FROM thresholds WHERE series = ?", (id,))
+        self._connection.executemany(
+            "INSERT INTO thresholds VALUES (?, ?, ?, ?)",
+            [(id, *threshold) for threshold in known.thresholds],
+        )
+
+    def _trim(self) -> None:
+        """
+        Remove the oldest frames of a quarantine that is over full.
+        """
+        assert self._connection is not None
+        gone = self._connection.execute(
+            "DELETE FROM quarantine WHERE id <="
+            " (SELECT id FROM quarantine ORDER BY id DESC LIMIT 1 OFFSET ?)",
+            (self._maxQuarantine,),
+        ).rowcount
+        self._count("expired_quarantine", gone)
+
+    def _setAside(self, error: Exception) -> None:
+        aside = schema.setAside(self.path)
+        self._log.error(
+            "{path} is broken ({error}): it is kept as {aside}, and a new one is begun",
+            path=self.path,
+            error=error,
+            aside=aside.name,
+        )
+
+    def _count(self, key: str, number: int) -> None:
+        assert self._connection is not None
+        if number:
+            self._connection.execute(
+                "UPDATE meta SET value = value + ? WHERE key = ?", (number, key)
+            )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        connection = self._connection
+        assert connection is not None
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield connection
+            connection.execute("COMMIT")
+        except BaseException:
+            self._ids.forget()
+            if connection.in_transaction:
+                with suppress(sqlite3.Error):
+                    connection.execute("ROLLBACK")
+            raise
+        self._ids.keep()
+
+
+class _Series(dict[tuple[str, str], int]):
+    """
+    The ids of series, by device and name. One that is not known yet is entered into the database;
+    what a transaction entered is forgotten if it is rolled back.
+    """
+
+    def __init__(self, enter: Callable[[tuple[str, str]], int]) -> None:
+        super().__init__()
+        self._enter = enter
+        self._fresh: list[tuple[str, str]] = []
+
+    def __missing__(self, key: tuple[str, str]) -> int:
+        id = self[key] = self._enter(key)
+        self._fresh.append(key)
+        return id
+
+    def keep(self) -> None:
+        """
+        The transaction was committed.
+        """
+        self._fresh.clear()
+
+    def forget(self) -> None:
+        """
+        The transaction was rolled back.
+        """
+        for key in self._fresh:
+            self.pop(key, None)
+        self._fresh.clear()

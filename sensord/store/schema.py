@@ -1,0 +1,126 @@
+"""
+The database file itself: made, brought up to date, or set aside when it is broken.
+"""
+
+import os
+import sqlite3
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.resources import files
+from pathlib import Path
+
+#: The version of schema.sql.
+VERSION = 1
+
+#: What brings a database of each older version to the next one: SQL, run in a transaction.
+MIGRATIONS: Mapping[int, str] = {}
+
+#: How long a statement waits for another process that writes, in milliseconds.
+_BUSY = 10_000
+
+_APPLICATION = 0x73656E73
+
+
+class StoreError(Exception):
+    """
+    The database cannot be used, and it is for the operator to mend: one line says why.
+    """
+
+
+def connect(
+    path: Path, version: int = VERSION, migrations: Mapping[int, str] = MIGRATIONS
+) -> sqlite3.Connection:
+    """
+    Open a database for writing. It is made if it is not there, and migrated if it is older; a copy
+    of the old one is kept beside it.
+
+    @param version: the schema that is wanted.
+    @raise StoreError: if it is no database of ours, or one of a newer version.
+    @raise sqlite3.Error: if it cannot be opened.
+    """
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    try:
+        connection.execute(f"PRAGMA busy_timeout = {_BUSY}")
+        if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.executescript(
+                files("sensord.store").joinpath("schema.sql").read_text(encoding="utf-8")
+            )
+        found = schema(connection, path)
+        if found > version:
+            raise StoreError(
+                f"{path}: made by a newer sensord (schema {found}, known is {version})"
+            )
+        if found < version:
+            _migrate(connection, path, found, version, migrations)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA journal_size_limit = 67108864")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def schema(connection: sqlite3.Connection, path: Path) -> int:
+    """
+    The schema version of an open database.
+
+    @raise StoreError: if it is not one of ours.
+    """
+    if connection.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION:
+        raise StoreError(f"{path}: is a database of another program")
+    found: int = connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()[0]
+    return found
+
+
+def broken(error: Exception) -> bool:
+    """
+    Whether an error says that the file is no database any more, so that trying again is useless.
+    """
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def setAside(path: Path) -> Path:
+    """
+    Rename a broken database, with what SQLite keeps beside it.
+
+    @return: its new name.
+    """
+    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    aside = path.with_name(f"{path.name}.broken-{stamp}")
+    number = 1
+    while aside.exists():
+        number += 1
+        aside = path.with_name(f"{path.name}.broken-{stamp}-{number}")
+    for suffix in ("-wal", "-shm", ""):
+        if os.path.exists(f"{path}{suffix}"):
+            os.rename(f"{path}{suffix}", f"{aside}{suffix}")
+    return aside
+
+
+def _migrate(
+    connection: sqlite3.Connection,
+    path: Path,
+    found: int,
+    version: int,
+    migrations: Mapping[int, str],
+) -> None:
+    copy = path.with_name(f"{path.name}.schema-{found}")
+    if not copy.exists():
+        # Under another name until it is whole: a copy that was interrupted is none.
+        part = path.with_name(f"{copy.name}.part")
+        part.unlink(missing_ok=True)
+        connection.execute("VACUUM INTO ?", (str(part),))
+        part.rename(copy)
+    steps = "".join(migrations[step] + ";\n" for step in range(found, version))
+    try:
+        connection.executescript(
+            f"BEGIN IMMEDIATE;\n{steps}"
+            f"UPDATE meta SET value = {version} WHERE key = 'schema';\nCOMMIT;"
+        )
+    except sqlite3.Error:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise

@@ -1,0 +1,370 @@
+"""
+The storage service. Whatever is recorded waits for the transaction that is being written, then
+forms the next one together with all that came meanwhile; the Deferreds fire from the commit.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from sensord.config import StoreSettings, span
+from sensord.reading import Intake, Reading
+from sensord.store.archive import Archive, Current, Point
+from sensord.store.database import Database, Part
+
+T = TypeVar("T")
+
+#: Readings that are committed without waiting for the window to pass: sharing a commit among more
+#: of them gains nothing.
+_ENOUGH = 10_000
+
+#: Seconds between attempts to commit while the database cannot: at first, and at most.
+_RETRY_FIRST, _RETRY_MOST = 0.25, 8.0
+
+#: Seconds between removals of old readings, and how many go in one transaction.
+_EXPIRE_EVERY, _EXPIRE_MOST = 600.0, 5_000
+
+#: The fractions of C{max_pending} at which devices are held back, and let go on.
+_FULL, _DRAINED = 0.8, 0.5
+
+
+class NotStored(Exception):
+    """
+    A reading was not committed and will not be.
+    """
+
+
+class Run(Protocol):
+    """
+    Runs a blocking call elsewhere.
+    """
+
+    def __call__(self, call: Callable[[], T], /) -> Deferred[T]:
+        """
+        @return: fires with what the call returned or raised.
+        """
+
+
+class Flow(Protocol):
+    """
+    What wants to know how the store is doing.
+    """
+
+    def __call__(self, ready: bool, full: bool) -> None:
+        """
+        @param ready: whether commits succeed.
+        @param full: whether so much is waiting that devices should be held back.
+        """
+
+
+class Account:
+    """
+    The door through which one listener brings what it received.
+    """
+
+    def __init__(self, name: str, added: Callable[[int], None]) -> None:
+        self.name = name
+        self._added = added
+        self._intakes: list[Intake] = []
+        self._waiting: list[Deferred[None]] = []
+
+    def admit(self, intake: Intake) -> Deferred[None]:
+        """
+        Record readings, count what was rejected and keep what is quarantined.
+
+        @return: fires after the commit, with L{NotStored} or the reason if there was none.
+        """
+        deferred: Deferred[None] = Deferred()
+        self._intakes.append(intake)
+        self._waiting.append(deferred)
+        self._added(len(intake.readings) or 1)
+        return deferred
+
+    def take(self) -> tuple[Part, list[Deferred[None]]] | None:
+        """
+        Hand over all that was admitted since, with the Deferred of each intake.
+        """
+        if not self._intakes:
+            return None
+        taken = Part(self.name, self._intakes), self._waiting
+        self._intakes, self._waiting = [], []
+        return taken
+
+
+class Store(Service):
+    """
+    The shared storage service.
+
+    @param clock: for the commit window and for retries.
+    @param database: what is written to, by the calls given to C{write}.
+    @param write: runs them, one at a time and in order.
+    @param read: runs the questions.
+    @ivar ready: whether commits succeed, as far as is known.
+    @ivar full: whether so much is waiting that devices should be held back.
+    @ivar pending: how many readings wait for their commit.
+    """
+
+    name = "store"
+    _log = Logger()
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        database: Database,
+        write: Run,
+        read: Run,
+        settings: StoreSettings = StoreSettings(),  # noqa: B008 (frozen)
+    ) -> None:
+        self.ready = True
+        self.full = False
+        self.pending = 0
+        self._clock = clock
+        self._database = database
+        self._archive = Archive(database.path)
+        self._write = write
+        self._read = read
+        self._window = settings.commit_window
+        self._high = int(settings.max_pending * _FULL)
+        self._low = int(settings.max_pending * _DRAINED)
+        self._enough = min(_ENOUGH, self._low)
+        self._age = span(settings.retention)
+        self._accounts: dict[str, Account] = {}
+        self._followers: list[Callable[[Sequence[Reading]], None]] = []
+        self._flows: list[Flow] = []
+        self._gathering: float | None = None  # since when something waits for a transaction
+        self._draining: Deferred[None] | None = None
+        self._pausing: tuple[Deferred[None], IDelayedCall] | None = None
+        self._hurried = False
+        self._expiring: LoopingCall | None = None
+        self._closing = self._closed = False
+
+    def startService(self) -> None:
+        """
+        Open the database. It blocks for as long as that takes: nothing else runs yet.
+
+        @raise StoreError: if it cannot be opened.
+        """
+        self._database.open()
+        self._closing = self._closed = False
+        super().startService()
+        if self._age is not None:
+            self._expiring = LoopingCall(self._expire, self._age)
+            self._expiring.clock = self._clock
+            self._expiring.start(_EXPIRE_EVERY, now=False)
+
+    def stopService(self) -> Deferred[None]:
+        """
+        Commit what is waiting and close the database.
+
+        @return: fires when that is done. What could not be committed fails with L{NotStored}.
+        """
+        super().stopService()
+        self._closing = True
+        if self._expiring is not None and self._expiring.running:
+            self._expiring.stop()
+        return Deferred.fromCoroutine(self._close())
+
+    async def _close(self) -> None:
+        await self.flush()
+        await self._write(self._database.close)
+        self._closed = True
+
+    def account(self, name: str) -> Account:
+        """
+        The account of a listener, whose name it has in the ledger.
+        """
+        return self._accounts.setdefault(name, Account(name, self._added))
+
+    def record(self, readings: Sequence[Reading], listener: str = "program") -> Deferred[None]:
+        """
+        Store readings.
+
+        @param listener: what the ledger counts them under.
+        @return: fires after the transaction that holds them has been committed; fails if one of
+            them cannot be stored (then none of them is), or with L{NotStored} if the store was
+            stopped before.
+        """
+        return self.account(listener).admit(Intake(list(readings)))
+
+    def flush(self) -> Deferred[None]:
+        """
+        Commit without waiting for the window.
+
+        @return: fires when nothing is waiting any more.
+        """
+        if self._draining is None:
+            return succeed(None)
+        self._hurried = True
+        self._wake()
+        idle: Deferred[None] = Deferred()
+        self._draining.chainDeferred(idle)
+        return idle
+
+    def follow(self, callback: Callable[[Sequence[Reading]], None]) -> Callable[[], None]:
+        """
+        Be told about readings after their commit, a transaction at a time.
+
+        @return: call it to hear no more.
+        """
+        self._followers.append(callback)
+        return lambda: self._followers.remove(callback)
+
+    def watch(self, flow: Flow) -> None:
+        """
+        Be told whenever L{ready} or L{full} changes.
+        """
+        self._flows.append(flow)
+
+    def latest(self, device: str | None = None, name: str | None = None) -> Deferred[list[Current]]:
+        """
+        The latest value of each series, or of those of one device.
+
+        @return: fires with them; fails with L{StoreError} if the database cannot be read.
+        """
+        return self._read(lambda: self._archive.latest(device, name))
+
+    def history(
+        self, device: str, name: str, start: int, end: int, step: int = 0
+    ) -> Deferred[list[Point]]:
+        """
+        The numbers of a series over time. All times are in microseconds.
+
+        @param start: since the epoch, included.
+        @param end: since the epoch, not included.
+        @param step: how long one point stands for; 0 gives each reading.
+        @return: fires with the points; fails with C{ValueError} if they are too many.
+        """
+        return self._read(lambda: self._archive.history(device, name, start, end, step))
+
+    def _added(self, count: int) -> None:
+        self.pending += count
+        if self.pending >= self._high and not self.full:
+            self._change(self.ready, True)
+        if self._gathering is None:
+            self._gathering = self._clock.seconds()
+            if self._draining is None:
+                self._draining = Deferred()
+                Deferred.fromCoroutine(self._drain()).chainDeferred(self._draining)
+        elif self.pending >= self._enough and not self._hurried:
+            self._hurried = True
+            self._wake()
+
+    async def _drain(self) -> None:
+        """
+        Write transactions, one after the other, for as long as there is anything to write.
+        """
+        while self._gathering is not None:
+            if not self._hurried:
+                waited = self._clock.seconds() - self._gathering
+                await self._pause(max(0.0, self._window - waited))
+            self._gathering, self._hurried = None, False
+            taken = [part for account in self._accounts.values() if (part := account.take())]
+            count = self.pending
+            outcome = await self._commit([part for part, _waiting in taken])
+            self._settle(taken, outcome)
+            self.pending -= count
+            if self.full and self.pending <= self._low:
+                self._change(self.ready, False)
+        self._draining = None
+
+    async def _commit(self, parts: Sequence[Part]) -> dict[int, Exception] | NotStored:
+        """
+        Write one transaction, trying for as long as it takes, or until the store is to close.
+
+        @return: the error of each intake that is unfit; or that nothing was written.
+        """
+        began, delay = self._clock.seconds(), _RETRY_FIRST
+        while not self._closed:
+            try:
+                unfit = await self._write(lambda: self._database.commit(parts))
+            except Exception as error:
+                if self.ready:
+                    self._log.error(
+                        "{path}: nothing can be stored ({error}); what was received is kept, and"
+                        " ports are closed until it heals",
+                        path=self._database.path,
+                        error=error,
+                    )
+                    self._change(False, self.full)
+                if self._closing:
+                    break
+                await self._pause(delay)
+                delay = min(delay * 2, _RETRY_MOST)
+            else:
+                if not self.ready:
+                    seconds = self._clock.seconds() - began
+                    self._log.info("storing again, after {seconds:.1f} s", seconds=seconds)
+                    self._change(True, self.full)
+                return unfit
+        lost = sum(intake.received for part in parts for intake in part.intakes)
+        self._log.error("{lost} received items were not stored and not acknowledged", lost=lost)
+        return NotStored("the store was closed before it could commit")
+
+    def _settle(
+        self,
+        taken: Sequence[tuple[Part, list[Deferred[None]]]],
+        outcome: dict[int, Exception] | NotStored,
+    ) -> None:
+        """
+        Tell those who wait, and those who follow, what became of a transaction.
+        """
+        for part, waiting in taken:
+            if not outcome:
+                for deferred in waiting:
+                    deferred.callback(None)
+                continue
+            for intake, deferred in zip(part.intakes, waiting, strict=True):
+                unfit = outcome if isinstance(outcome, NotStored) else outcome.get(id(intake))
+                deferred.callback(None) if unfit is None else deferred.errback(unfit)
+        if not self._followers or isinstance(outcome, NotStored):
+            return
+        readings = [
+            reading
+            for part, _waiting in taken
+            for intake in part.intakes
+            if id(intake) not in outcome
+            for reading in intake.readings
+        ]
+        for follower in tuple(self._followers):
+            with self._log.failuresHandled("while telling a follower of readings"):
+                follower(readings)
+
+    def _change(self, ready: bool, full: bool) -> None:
+        self.ready, self.full = ready, full
+        for flow in self._flows:
+            flow(ready, full)
+
+    def _pause(self, seconds: float) -> Deferred[None]:
+        """
+        Wait, or until L{_wake}.
+        """
+        paused: Deferred[None] = Deferred()
+        self._pausing = paused, self._clock.callLater(seconds, self._wake)
+        return paused
+
+    def _wake(self) -> None:
+        if self._pausing is None:
+            return
+        (paused, timer), self._pausing = self._pausing, None
+        if timer.active():
+            timer.cancel()
+        paused.callback(None)
+
+    async def _expire(self, age: float) -> None:
+        """
+        Remove what is older than the retention, in small transactions between the commits.
+
+        @param age: in seconds.
+        """
+        before = int((self._clock.seconds() - age) * 1e6)
+        try:
+            while await self._write(lambda: self._database.expire(before, _EXPIRE_MOST)):
+                if self._closing:
+                    return
+        except Exception as error:
+            self._log.warn("old readings could not be removed: {error}", error=error)

@@ -1,0 +1,101 @@
+"""
+Plain tables (a TOML document, or dicts of that shape) into msgspec structs. Unlike a bare
+C{msgspec.convert} it finds every fault in one go, says where each one is, and guesses what an
+unknown key was meant to be.
+
+A struct may have a method C{faults}, which yields what is wrong with it beyond the types of its
+fields, each as C{key: what is wrong}.
+"""
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import Any, TypeVar, get_args
+
+from msgspec import NODEFAULT, Struct, ValidationError, convert, structs
+
+S = TypeVar("S", bound=Struct)
+
+
+def build(table: object, kind: type[S], faults: list[str], where: str = "") -> S | None:
+    """
+    Make a struct of a table.
+
+    @param faults: gets a line for each fault.
+    @param where: what to call the table in those lines.
+    @return: L{None} if there were any faults.
+    """
+    if not isinstance(table, Mapping):
+        faults.append(f"{where}: expected a table")
+        return None
+    before = len(faults)
+    fields = {field.name: field for field in structs.fields(kind)}
+    for key in table.keys() - fields.keys():
+        faults.append(f"{_at(where, key)}: unknown {_noun(table[key])}{meant(key, fields)}")
+    values: dict[str, Any] = {}
+    for name, field in fields.items():
+        if name in table:
+            values[name] = _field(table[name], field, faults, where)
+        elif field.default is NODEFAULT and field.default_factory is NODEFAULT:
+            faults.append(f"{_at(where, name)}: is missing")
+    if len(faults) > before:
+        return None
+    made = kind(**values)
+    faults.extend(_at(where, fault) for fault in getattr(made, "faults", tuple)())
+    return made if len(faults) == before else None
+
+
+def _field(value: object, field: structs.FieldInfo, faults: list[str], where: str) -> object:
+    """
+    The value of one field, which may be a table or an array of tables.
+    """
+    name, kind, inner = field.name, field.type, _struct(field.type)
+    if inner is not None and inner is kind:
+        return build(value, inner, faults, _at(where, f"[{name}]"))
+    if inner is not None and isinstance(value, list):
+        rows = enumerate(value, 1)
+        return tuple(
+            build(row, inner, faults, _at(where, _row(name, row, number))) for number, row in rows
+        )
+    try:
+        return convert(value, kind)
+    except ValidationError as error:
+        said = str(error)
+        faults.append(f"{_at(where, name)}: {said[0].lower()}{said[1:]}")
+        return None
+
+
+def _struct(kind: Any) -> type[Struct] | None:
+    """
+    The struct that a table, or each table of an array, becomes.
+    """
+    for candidate in (kind, *get_args(kind)[:1]):
+        if isinstance(candidate, type) and issubclass(candidate, Struct):
+            return candidate
+    return None
+
+
+def _at(where: str, key: str) -> str:
+    return f"{where} {key}".strip()
+
+
+def _row(name: str, item: object, number: int) -> str:
+    """
+    What to call one table of an array: by its name, else by its place.
+    """
+    label = item.get("name") or item.get("address") if isinstance(item, Mapping) else None
+    return f'[[{name}]] "{label}"' if label else f"[[{name}]] {number}"
+
+
+def _noun(value: object) -> str:
+    tables = isinstance(value, Mapping) or (
+        isinstance(value, list) and any(isinstance(item, Mapping) for item in value)
+    )
+    return "table" if tables else "key"
+
+
+def meant(wrong: str, right: Iterable[str]) -> str:
+    """
+    A guess at what a wrong name should have been, to end a sentence with; empty without one.
+    """
+    near = get_close_matches(wrong, list(right), 1)
+    return f'; did you mean "{near[0]}"?' if near else ""
