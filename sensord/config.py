@@ -36,8 +36,11 @@ OPERATORS: dict[str, Callable[[float, float], bool]] = {
 
 _SPANS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31557600}
 
+#: How the ids of ESP8266 devices are written.
+_IDS = {str(id) for id in range(256)}
+
 Count = Annotated[int, Meta(ge=1)]
-Seconds = Annotated[float, Meta(ge=0)]
+Seconds = Annotated[float, Meta(ge=0, le=31557600)]
 Factor = Annotated[float, Meta(ge=-1e30, le=1e30)]
 Label = Annotated[str, Meta(min_length=1, max_length=200)]
 
@@ -65,7 +68,7 @@ class StoreSettings(Struct, frozen=True, forbid_unknown_fields=True):
     @ivar max_quarantine: frames that the quarantine keeps; beyond that the oldest go, counted.
     """
 
-    path: str = "sensord.sqlite"
+    path: Annotated[str, Meta(min_length=1)] = "sensord.sqlite"
     commit_window: Annotated[float, Meta(ge=0, le=60)] = 0.005
     retention: str = "forever"
     max_pending: Annotated[int, Meta(ge=100)] = 200_000
@@ -93,7 +96,7 @@ class ListenerSettings(Struct, frozen=True, forbid_unknown_fields=True):
     @ivar backdate: for esp8266: C{corrected}, or C{original} to stamp as the first server did.
     """
 
-    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]+$", max_length=64)]
+    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]+\Z", max_length=64)]
     wire: str
     listen: str
     max_connections: Count = 1000
@@ -176,8 +179,12 @@ class DeviceSettings(Struct, frozen=True, forbid_unknown_fields=True):
             yield f'address: "{self.address}" is not of the form <listener>/<id>'
         if "/" in self.name:
             yield "name: a slash would make it look like an address"
-        for name in _twice(value.name for value in self.values):
+        names = _twice(value.name for value in self.values)
+        for name in names:
             yield f'values: the name "{name}" is used twice'
+        for field in _twice(value.field or value.name for value in self.values):
+            if field not in names:
+                yield f'values: the field "{field}" is described twice'
 
     def clashes(self, wires: Mapping[str, str]) -> Iterable[str]:
         """
@@ -185,17 +192,19 @@ class DeviceSettings(Struct, frozen=True, forbid_unknown_fields=True):
 
         @param wires: the wire format of each listener.
         """
-        listener, _slash, id = self.address.partition("/")
+        listener, slash, id = self.address.partition("/")
+        if not slash:
+            return
         if listener not in wires:
             yield f'address: there is no listener "{listener}"{meant(listener, wires)}'
         elif wires[listener] == "esp8266":
-            if not (id.isascii() and id.isdigit() and int(id) <= 255):
+            if id not in _IDS:
                 yield f'address: "{id}" is no device id from 0 to 255'
             if not self.values:
                 yield "values: is missing; packets do not say themselves what they contain"
             for value in self.values:
                 if not value.type:
-                    yield f'values "{value.name}" type: is missing'
+                    yield f'[[values]] "{value.name}" type: is missing'
 
 
 class ThresholdSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -290,7 +299,7 @@ def parse(document: Mapping[str, Any], source: str = "settings") -> Settings:
     """
     faults: list[str] = []
     settings = build(document, Settings, faults)
-    if settings is None:
+    if faults or settings is None:
         raise ConfigError([f"{source}: {fault}" for fault in faults])
     return settings
 

@@ -100,12 +100,16 @@ class Devices:
         """
         What is known of the series C{name} of the device with the name or address C{device}.
         """
-        settings = self._byLabel.get(device) or DeviceSettings(device)
+        settings = (
+            self._byLabel.get(device) or self._byAddress.get(device) or DeviceSettings(device)
+        )
         wire = self._wires.get(settings.address.partition("/")[0], "")
         value = next((value for value in settings.values if value.name == name), None)
         field = value.field or name if value else name
         unit = value.unit if value else ""
-        if wire == "poe" and not unit and field.startswith("temperature."):
+        # What the originals say of their values holds for those that are as they sent them.
+        original = wire == "poe" and (value is None or (value.scale, value.offset) == (1, 0))
+        if original and not unit and field.startswith("temperature."):
             unit = "°F"
         return Description(
             address=settings.address,
@@ -113,15 +117,16 @@ class Devices:
             field=field,
             unit=unit,
             tags=settings.tags,
-            thresholds=self._bounds(device, name, wire, field),
+            thresholds=self._bounds(device, name, field if original else ""),
         )
 
-    def _bounds(
-        self, device: str, name: str, wire: str, field: str
-    ) -> tuple[tuple[str, str, float], ...]:
-        rule = _rule(self._thresholds, device, name)
-        if rule is None and wire == "poe":
-            rule = _rule(_POE_THRESHOLDS, device, field)
+    def _bounds(self, device: str, name: str, field: str) -> tuple[tuple[str, str, float], ...]:
+        """
+        The bounds that the configuration gives a series, or else those of the original.
+
+        @param field: what the original calls it; empty if it has no say.
+        """
+        rule = _rule(self._thresholds, device, name) or _rule(_POE_THRESHOLDS, device, field)
         if rule is None:
             return ()
         texts = (("critical", rule.critical), ("warning", rule.warning))
@@ -181,7 +186,7 @@ class PacketSource:
             why = layout.differs(event) if layout else f"device {event.device} has no description"
             if layout is None or why:
                 data = esp8266.encode(event)
-                quarantined.append(Quarantined(arrival, host, data, why))
+                quarantined.append(Quarantined(arrival, host, data, why, "esp8266"))
                 continue
             found, bad = layout.decode(event.data, self._times(event, arrival))
             readings += found
@@ -217,6 +222,8 @@ class _Layout:
         self._values = [
             (value.name, packing.scaler(value.scale, value.offset)) for value in device.values
         ]
+        # Of whole numbers that are not too large, none needs a second look.
+        self._raw = not {value.type for value in device.values} & set("fdQ")
 
     def differs(self, packet: esp8266.Packet) -> str:
         """
@@ -228,10 +235,17 @@ class _Layout:
         came = f"{packet.sensors} sensors in {packet.size} bytes"
         return f"{came}, the description of {self._device} has {sensors} in {size}"
 
-    def decode(self, data: bytes, times: Sequence[int]) -> tuple[list[Reading], list[Rejected]]:
+    def decode(self, data: bytes, times: Sequence[int]) -> tuple[list[Reading], Sequence[Rejected]]:
         """
         The readings of some measurements, and what is none because it is not finite.
         """
+        if self._raw:
+            device = self._device
+            return [
+                Reading(device, name, raw if scaled is None else scaled(raw), time, _BACKDATED)
+                for time, row in zip(times, self._struct.iter_unpack(data), strict=True)
+                for (name, scaled), raw in zip(self._values, row, strict=True)
+            ], ()
         readings, rejected = [], []
         for time, row in zip(times, self._struct.iter_unpack(data), strict=True):
             for (name, scaled), raw in zip(self._values, row, strict=True):

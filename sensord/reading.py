@@ -72,12 +72,14 @@ class Quarantined(NamedTuple):
     @ivar peer: the host that sent it.
     @ivar data: the whole frame as the wire format encodes it.
     @ivar why: what is missing.
+    @ivar wire: the wire format that it is a frame of.
     """
 
     time: int
     peer: str
     data: bytes
     why: str
+    wire: str
 
 
 class Intake(Struct, gc=False):

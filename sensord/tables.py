@@ -22,14 +22,13 @@ def build(table: object, kind: type[S], faults: list[str], where: str = "") -> S
 
     @param faults: gets a line for each fault.
     @param where: what to call the table in those lines.
-    @return: L{None} if there were any faults.
+    @return: L{None} if it could not be made. What was made may have faults all the same.
     """
     if not isinstance(table, Mapping):
         faults.append(f"{where}: expected a table")
         return None
-    before = len(faults)
     fields = {field.name: field for field in structs.fields(kind)}
-    for key in table.keys() - fields.keys():
+    for key in [key for key in table if key not in fields]:
         faults.append(f"{_at(where, key)}: unknown {_noun(table[key])}{meant(key, fields)}")
     values: dict[str, Any] = {}
     for name, field in fields.items():
@@ -37,25 +36,29 @@ def build(table: object, kind: type[S], faults: list[str], where: str = "") -> S
             values[name] = _field(table[name], field, faults, where)
         elif field.default is NODEFAULT and field.default_factory is NODEFAULT:
             faults.append(f"{_at(where, name)}: is missing")
-    if len(faults) > before:
+            values[name] = None
+    if None in values.values():
         return None
     made = kind(**values)
     faults.extend(_at(where, fault) for fault in getattr(made, "faults", tuple)())
-    return made if len(faults) == before else None
+    return made
 
 
 def _field(value: object, field: structs.FieldInfo, faults: list[str], where: str) -> object:
     """
     The value of one field, which may be a table or an array of tables.
+
+    @return: L{None} if it could not be made.
     """
     name, kind, inner = field.name, field.type, _struct(field.type)
     if inner is not None and inner is kind:
         return build(value, inner, faults, _at(where, f"[{name}]"))
     if inner is not None and isinstance(value, list):
-        rows = enumerate(value, 1)
-        return tuple(
-            build(row, inner, faults, _at(where, _row(name, row, number))) for number, row in rows
+        rows = tuple(
+            build(row, inner, faults, _at(where, _row(name, row, number)))
+            for number, row in enumerate(value, 1)
         )
+        return None if None in rows else rows
     try:
         return convert(value, kind)
     except ValidationError as error:

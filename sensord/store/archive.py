@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from sensord.reading import Clock, Reading, Value
 from sensord.store.database import fromColumn
-from sensord.store.schema import StoreError, schema
+from sensord.store.schema import VERSION, StoreError, schema
 
 _CLOCKS = {clock.code: clock for clock in Clock}
 
@@ -81,6 +81,7 @@ class Held(Struct, frozen=True):
     peer: str
     data: bytes
     why: str
+    wire: str
 
 
 class Archive:
@@ -155,7 +156,8 @@ class Archive:
         @param start: microseconds since the epoch, included.
         @param end: likewise, not included.
         """
-        position, last = 0, self.span()[1]
+        first, last = self.span()
+        position = max(first - 1, 0)
         while position < last:
             upto = position + _PAGE
             with self.open() as connection:
@@ -195,7 +197,7 @@ class Archive:
         """
         with self.open() as connection:
             rows = connection.execute(
-                "SELECT id, time, listener, peer, data, why FROM quarantine"
+                "SELECT id, time, listener, peer, data, why, wire FROM quarantine"
                 " WHERE :listener IS NULL OR listener = :listener ORDER BY id",
                 {"listener": listener},
             )
@@ -214,7 +216,11 @@ class Archive:
             with closing(sqlite3.connect(self.path, isolation_level=None)) as connection:
                 connection.execute("PRAGMA query_only = ON")
                 connection.execute("PRAGMA busy_timeout = 10000")
-                schema(connection, self.path)
+                if (found := schema(connection, self.path)) != VERSION:
+                    raise StoreError(
+                        f"{self.path}: has schema {found}, not {VERSION}; an older one is brought"
+                        " up to date when the daemon starts"
+                    )
                 yield connection
         except sqlite3.Error as error:
             raise StoreError(f"{self.path}: {error}") from error

@@ -3,21 +3,21 @@ The database: SQLite, and all that is written to it. Everything here blocks, and
 writer's thread.
 """
 
-import json
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 
 from msgspec import Struct
 from twisted.logger import Logger
 
 from sensord.devices import Description
-from sensord.reading import Intake, Value
+from sensord.reading import Intake, Reading, Value
 from sensord.store import schema
 from sensord.store.schema import StoreError
+from sensord.store.series import Series
 
 #: How many rows go into one statement. SQLite steps through a statement without holding Python's
 #: interpreter lock; with a row each, the writer would wait for the lock as often as there are rows.
@@ -90,11 +90,10 @@ class Database:
         connect: Callable[[Path], sqlite3.Connection] = schema.connect,
     ) -> None:
         self.path = path
-        self._describe = describe
         self._maxQuarantine = maxQuarantine
         self._connect = partial(connect, path)
         self._connection: sqlite3.Connection | None = None
-        self._ids = _Series(self._enter)
+        self._ids = Series(describe)
 
     def open(self) -> None:
         """
@@ -104,17 +103,20 @@ class Database:
         """
         try:
             try:
-                self._connection = self._connect()
+                self._begin()
             except sqlite3.DatabaseError as error:
                 if not schema.broken(error):
                     raise
                 self._setAside(error)
-                self._connection = self._connect()
-            with self._transaction():
-                self._refresh()
+                self._begin()
         except (sqlite3.Error, OSError) as error:
             self.close()
             raise StoreError(f"{self.path}: {error}") from error
+
+    def _begin(self) -> None:
+        self._connection = self._connect()
+        with self._transaction() as connection:
+            self._ids.open(connection)
 
     def close(self) -> None:
         """
@@ -220,7 +222,8 @@ class Database:
                         self._ids.forget()
                         connection.execute("ROLLBACK TO intake")
                         count = intake.received
-                        connection.execute(_LEDGER, (part.listener, count, 0, 0, count, 0))
+                        with suppress(UnicodeEncodeError):  # it may be the listener's name
+                            connection.execute(_LEDGER, (part.listener, count, 0, 0, count, 0))
                     connection.execute("RELEASE intake")
         return unfit
 
@@ -230,26 +233,18 @@ class Database:
         """
         connection = self._connection
         assert connection is not None
-        ids, intakes = self._ids, part.intakes
-        rows = [
-            (
-                ids[reading.device, reading.name],
-                reading.time,
-                value if (value := reading.value).__class__ is not bool else _TRUTH[bool(value)],
-                reading.clock.code,
-            )
-            for intake in intakes
-            for reading in intake.readings
-        ]
-        committed = self._insert(rows)
+        intakes = part.intakes
+        readings = chain.from_iterable(intake.readings for intake in intakes)
+        committed = self._insert(readings)
         quarantined = [
-            (frame.time, part.listener, frame.peer, frame.data, frame.why)
+            (frame.time, part.listener, frame.peer, frame.data, frame.why, frame.wire)
             for intake in intakes
             for frame in intake.quarantined
         ]
         if quarantined:
             connection.executemany(
-                "INSERT INTO quarantine (time, listener, peer, data, why) VALUES (?, ?, ?, ?, ?)",
+                "INSERT INTO quarantine (time, listener, peer, data, why, wire)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
                 quarantined,
             )
             self._trim()
@@ -261,69 +256,39 @@ class Database:
                 part.listener,
                 received,
                 committed,
-                len(rows) - committed,
+                received - committed - rejected - len(quarantined),
                 rejected,
                 len(quarantined),
             ),
         )
 
-    def _insert(self, rows: Sequence[tuple[object, ...]]) -> int:
+    def _insert(self, readings: Iterator[Reading]) -> int:
         """
         Insert readings; those that are there already are left as they are.
 
         @return: how many were new.
         """
         assert self._connection is not None
-        cursor = self._connection.cursor()
+        cursor, ids = self._connection.cursor(), self._ids
         inserted = 0
-        whole = len(rows) - len(rows) % _ROWS
-        for start in range(0, whole, _ROWS):
-            block = list(chain.from_iterable(rows[start : start + _ROWS]))
-            inserted += cursor.execute(_INSERT_ROWS, block).rowcount
-        if whole < len(rows):
-            inserted += cursor.executemany(_INSERT_ONE, rows[whole:]).rowcount
+        while block := list(islice(readings, _ROWS)):
+            rows = [
+                (
+                    ids[reading.device, reading.name],
+                    reading.time,
+                    value
+                    if (value := reading.value).__class__ is not bool
+                    else _TRUTH[bool(value)],
+                    reading.clock.code,
+                )
+                for reading in block
+            ]
+            if len(rows) == _ROWS:
+                cursor.execute(_INSERT_ROWS, list(chain.from_iterable(rows)))
+            else:
+                cursor.executemany(_INSERT_ONE, rows)
+            inserted += cursor.rowcount
         return inserted
-
-    def _enter(self, key: tuple[str, str]) -> int:
-        """
-        The id of a series that is met for the first time, here or at all.
-        """
-        assert self._connection is not None
-        device, name = key
-        known = self._describe(device, name)
-        self._connection.execute(
-            "INSERT INTO series (device, name, unit, tags, address, wire, field)"
-            " VALUES (?, ?, '', '{}', ?, ?, ?) ON CONFLICT (device, name) DO NOTHING",
-            (device, name, known.address, known.wire, known.field),
-        )
-        id: int = self._connection.execute(
-            "SELECT id FROM series WHERE device = ? AND name = ?", key
-        ).fetchone()[0]
-        self._annotate(id, known)
-        return id
-
-    def _refresh(self) -> None:
-        """
-        Bring what is known of every series up to date with the configuration.
-        """
-        assert self._connection is not None
-        for id, device, name in self._connection.execute(
-            "SELECT id, device, name FROM series"
-        ).fetchall():
-            self._annotate(id, self._describe(device, name))
-
-    def _annotate(self, id: int, known: Description) -> None:
-        assert self._connection is not None
-        tags = json.dumps(dict(known.tags), ensure_ascii=False, sort_keys=True)
-        self._connection.execute(
-            "UPDATE series SET unit = ?, tags = ? WHERE id = ? AND (unit, tags) != (?, ?)",
-            (known.unit, tags, id, known.unit, tags),
-        )
-        self._connection.execute("DELETE FROM thresholds WHERE series = ?", (id,))
-        self._connection.executemany(
-            "INSERT INTO thresholds VALUES (?, ?, ?, ?)",
-            [(id, *threshold) for threshold in known.thresholds],
-        )
 
     def _trim(self) -> None:
         """
@@ -338,6 +303,7 @@ class Database:
         self._count("expired_quarantine", gone)
 
     def _setAside(self, error: Exception) -> None:
+        self.close()
         aside = schema.setAside(self.path)
         self._log.error(
             "{path} is broken ({error}): it is kept as {aside}, and a new one is begun",
@@ -368,34 +334,3 @@ class Database:
                     connection.execute("ROLLBACK")
             raise
         self._ids.keep()
-
-
-class _Series(dict[tuple[str, str], int]):
-    """
-    The ids of series, by device and name. One that is not known yet is entered into the database;
-    what a transaction entered is forgotten if it is rolled back.
-    """
-
-    def __init__(self, enter: Callable[[tuple[str, str]], int]) -> None:
-        super().__init__()
-        self._enter = enter
-        self._fresh: list[tuple[str, str]] = []
-
-    def __missing__(self, key: tuple[str, str]) -> int:
-        id = self[key] = self._enter(key)
-        self._fresh.append(key)
-        return id
-
-    def keep(self) -> None:
-        """
-        The transaction was committed.
-        """
-        self._fresh.clear()
-
-    def forget(self) -> None:
-        """
-        The transaction was rolled back.
-        """
-        for key in self._fresh:
-            self.pop(key, None)
-        self._fresh.clear()

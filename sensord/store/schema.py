@@ -5,6 +5,7 @@ The database file itself: made, brought up to date, or set aside when it is brok
 import os
 import sqlite3
 from collections.abc import Mapping
+from contextlib import closing
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
@@ -38,6 +39,12 @@ def connect(
     @raise StoreError: if it is no database of ours, or one of a newer version.
     @raise sqlite3.Error: if it cannot be opened.
     """
+    if path.exists():
+        # A file that is none of SQLite's shows later too, but only after SQLite has thrown away the
+        # log beside it. (To look into the file ourselves would be worse: closing it would end
+        # all locks that this process has on it.)
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?immutable=1", uri=True)) as probe:
+            probe.execute("PRAGMA schema_version").fetchone()
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
         connection.execute(f"PRAGMA busy_timeout = {_BUSY}")
@@ -108,12 +115,11 @@ def _migrate(
     migrations: Mapping[int, str],
 ) -> None:
     copy = path.with_name(f"{path.name}.schema-{found}")
-    if not copy.exists():
-        # Under another name until it is whole: a copy that was interrupted is none.
-        part = path.with_name(f"{copy.name}.part")
-        part.unlink(missing_ok=True)
-        connection.execute("VACUUM INTO ?", (str(part),))
-        part.rename(copy)
+    # Under another name until it is whole: a copy that was interrupted is none.
+    part = path.with_name(f"{copy.name}.part")
+    part.unlink(missing_ok=True)
+    connection.execute("VACUUM INTO ?", (str(part),))
+    part.replace(copy)
     steps = "".join(migrations[step] + ";\n" for step in range(found, version))
     try:
         connection.executescript(

@@ -34,7 +34,7 @@ CREATE TABLE readings (
     id INTEGER PRIMARY KEY,
     series INTEGER NOT NULL REFERENCES series (id),
     time INTEGER NOT NULL,
-    value NOT NULL,
+    value NOT NULL CHECK (value != 9e999 AND value != -9e999),  -- finite
     clock INTEGER NOT NULL
 );
 
@@ -62,7 +62,8 @@ CREATE TABLE quarantine (
     listener TEXT NOT NULL,
     peer TEXT NOT NULL,
     data BLOB NOT NULL,
-    why TEXT NOT NULL
+    why TEXT NOT NULL,
+    wire TEXT NOT NULL
 );
 
 -- What became of all that was received:
@@ -91,17 +92,23 @@ SELECT
         coalesce((
             SELECT status FROM thresholds
             WHERE thresholds.series = series.id AND CASE operator
-                WHEN '<' THEN latest.value < number
-                WHEN '<=' THEN latest.value <= number
-                WHEN '==' THEN latest.value = number
-                WHEN '>=' THEN latest.value >= number
-                WHEN '>' THEN latest.value > number
+                WHEN '<' THEN measured < number
+                WHEN '<=' THEN measured <= number
+                WHEN '==' THEN measured = number
+                WHEN '>=' THEN measured >= number
+                WHEN '>' THEN measured > number
             END
             ORDER BY status = 'critical' DESC LIMIT 1
         ), 'normal')
     ELSE 'undefined' END,
     series.address, series.wire, series.field, series.tags
-FROM series JOIN latest ON latest.series = series.id;
+FROM series JOIN (
+    SELECT *, CASE typeof(value)
+        WHEN 'blob' THEN value = X'74727565'  -- 'true'
+        WHEN 'text' THEN NULL                 -- above no number and below none
+        ELSE value
+    END AS measured FROM latest
+) AS latest ON latest.series = series.id;
 
 -- For programs that read the table of the original PoE server: the latest value of each sensor,
 -- keyed <ip>_<id>, the time in seconds.

@@ -33,6 +33,10 @@ _EXPIRE_EVERY, _EXPIRE_MOST = 600.0, 5_000
 _FULL, _DRAINED = 0.8, 0.5
 
 
+#: Who waits for the commit of an intake.
+Waiting = tuple[Intake, Deferred[None]]
+
+
 class NotStored(Exception):
     """
     A reading was not committed and will not be.
@@ -71,7 +75,7 @@ class Account:
         self.name = name
         self._added = added
         self._intakes: list[Intake] = []
-        self._waiting: list[Deferred[None]] = []
+        self._waiting: list[Waiting] = []
 
     def admit(self, intake: Intake) -> Deferred[None]:
         """
@@ -80,14 +84,20 @@ class Account:
         @return: fires after the commit, with L{NotStored} or the reason if there was none.
         """
         deferred: Deferred[None] = Deferred()
-        self._intakes.append(intake)
-        self._waiting.append(deferred)
-        self._added(len(intake.readings) or 1)
+        self._waiting.append((intake, deferred))
+        self.add(intake)
         return deferred
 
-    def take(self) -> tuple[Part, list[Deferred[None]]] | None:
+    def add(self, intake: Intake) -> None:
         """
-        Hand over all that was admitted since, with the Deferred of each intake.
+        The same for those who tell nobody, and so need not know when it is done.
+        """
+        self._intakes.append(intake)
+        self._added(len(intake.readings) or 1)
+
+    def take(self) -> tuple[Part, list[Waiting]] | None:
+        """
+        Hand over all that came since, with the Deferreds of those who wait.
         """
         if not self._intakes:
             return None
@@ -171,8 +181,8 @@ class Store(Service):
 
     async def _close(self) -> None:
         await self.flush()
-        await self._write(self._database.close)
         self._closed = True
+        await self._write(self._database.close)
 
     def account(self, name: str) -> Account:
         """
@@ -199,10 +209,10 @@ class Store(Service):
         """
         if self._draining is None:
             return succeed(None)
-        self._hurried = True
-        self._wake()
         idle: Deferred[None] = Deferred()
         self._draining.chainDeferred(idle)
+        self._hurried = True
+        self._wake()
         return idle
 
     def follow(self, callback: Callable[[Sequence[Reading]], None]) -> Callable[[], None]:
@@ -247,9 +257,11 @@ class Store(Service):
             self._change(self.ready, True)
         if self._gathering is None:
             self._gathering = self._clock.seconds()
+            self._hurried = self.pending >= self._enough
             if self._draining is None:
-                self._draining = Deferred()
-                Deferred.fromCoroutine(self._drain()).chainDeferred(self._draining)
+                drained: Deferred[None] = Deferred()
+                self._draining = drained
+                Deferred.fromCoroutine(self._drain()).chainDeferred(drained)
         elif self.pending >= self._enough and not self._hurried:
             self._hurried = True
             self._wake()
@@ -307,18 +319,14 @@ class Store(Service):
 
     def _settle(
         self,
-        taken: Sequence[tuple[Part, list[Deferred[None]]]],
+        taken: Sequence[tuple[Part, list[Waiting]]],
         outcome: dict[int, Exception] | NotStored,
     ) -> None:
         """
         Tell those who wait, and those who follow, what became of a transaction.
         """
-        for part, waiting in taken:
-            if not outcome:
-                for deferred in waiting:
-                    deferred.callback(None)
-                continue
-            for intake, deferred in zip(part.intakes, waiting, strict=True):
+        for _part, waiting in taken:
+            for intake, deferred in waiting:
                 unfit = outcome if isinstance(outcome, NotStored) else outcome.get(id(intake))
                 deferred.callback(None) if unfit is None else deferred.errback(unfit)
         if not self._followers or isinstance(outcome, NotStored):
@@ -330,6 +338,8 @@ class Store(Service):
             if id(intake) not in outcome
             for reading in intake.readings
         ]
+        if not readings:
+            return
         for follower in tuple(self._followers):
             with self._log.failuresHandled("while telling a follower of readings"):
                 follower(readings)
@@ -337,7 +347,8 @@ class Store(Service):
     def _change(self, ready: bool, full: bool) -> None:
         self.ready, self.full = ready, full
         for flow in self._flows:
-            flow(ready, full)
+            with self._log.failuresHandled("while telling of the state of the store"):
+                flow(ready, full)
 
     def _pause(self, seconds: float) -> Deferred[None]:
         """

@@ -42,7 +42,7 @@ MAX_LENGTH = 512
 MAX_SURPLUS = 512
 
 
-class Packet(Struct, frozen=True):
+class Packet(Struct, frozen=True, gc=False):
     """
     One delivery of a device.
 
@@ -74,46 +74,54 @@ class PacketParser:
     Finds the one packet of a connection. It keeps a header and L{MAX_LENGTH} bytes at most.
     """
 
-    def __init__(self) -> None:
-        self.finished = False
-        self._buffer = b""
-        self._header: tuple[int, ...] | None = None
-        self._surplus: _Surplus | None = None  # from when the packet is over
+    finished = False
+
+    # Most parsers see one packet in one chunk, and need nothing but these.
+    _buffer = b""
+    _header: tuple[int, ...] | None = None
+    _over = False
+    _surplus: "_Surplus | None" = None
 
     def feed(self, data: bytes) -> Sequence[Packet | Skipped]:
         """
         Take in some bytes.
         """
-        if self._surplus is not None:
+        if self._over:
             return self._swallow(data)
-        self._buffer += data
+        if self._buffer:
+            data, self._buffer = self._buffer + data, b""
         if self._header is None:
-            if len(self._buffer) < _HEADER.size:
-                return []
-            self._header = _HEADER.unpack_from(self._buffer)
+            if len(data) < _HEADER.size:
+                self._buffer = data
+                return ()
+            self._header = _HEADER.unpack_from(data)
             if fault := _fault(self._header):
                 # Rejected whole: what follows belongs to it and is not reported again.
+                self._over = True
                 self._surplus = _Surplus(reported=True)
-                skipped = Skipped(self._buffer[: _HEADER.size], fault)
-                return [skipped, *self._swallow(self._buffer[_HEADER.size :])]
+                skipped = Skipped(data[: _HEADER.size], fault)
+                return [skipped, *self._swallow(data[_HEADER.size :])]
         end = _HEADER.size + self._header[0]
-        if len(self._buffer) < end:
-            return []
-        self._surplus = _Surplus()
-        return [*self._cut(self._buffer[:end]), *self._swallow(self._buffer[end:])]
+        if len(data) < end:
+            self._buffer = data
+            return ()
+        self._over = True
+        if len(data) == end:
+            return self._cut(data)
+        return [*self._cut(data[:end]), *self._swallow(data[end:])]
 
     def close(self) -> Sequence[Packet | Skipped]:
         """
         The connection ended: so did the packet.
         """
         self.finished = True
-        if self._surplus is not None:
-            return self._surplus.report()
-        self._surplus = _Surplus()
-        if self._header is None:
-            why = f"{len(self._buffer)} bytes are no header"
-            return [Skipped(self._buffer, why)] if self._buffer else []
-        return self._cut(self._buffer)
+        if self._over:
+            return self._surplus.report() if self._surplus is not None else ()
+        self._over = True
+        data, self._buffer = self._buffer, b""
+        if self._header is not None:
+            return self._cut(data)
+        return [Skipped(data, f"{len(data)} bytes are no header")] if data else ()
 
     def _cut(self, packet: bytes) -> list[Packet | Skipped]:
         """
@@ -135,10 +143,11 @@ class PacketParser:
         """
         Count bytes that belong to no packet, and give up the link when they are too many.
         """
-        assert self._surplus is not None
+        if self._surplus is None:
+            self._surplus = _Surplus()
         self._surplus.add(data)
         if self._surplus.count < MAX_SURPLUS:
-            return []
+            return ()
         self.finished = True
         return self._surplus.report()
 
@@ -155,12 +164,11 @@ class _Surplus:
 
     def add(self, data: bytes) -> None:
         self.count += len(data)
-        if len(self._sample) < SAMPLE:
-            self._sample = (self._sample + data)[:SAMPLE]
+        self._sample += data[: SAMPLE - len(self._sample)]
 
     def report(self) -> Sequence[Skipped]:
         if self._reported or not self.count:
-            return []
+            return ()
         self._reported = True
         count = f"{self.count}" if self.count < MAX_SURPLUS else f"{MAX_SURPLUS} or more"
         return [Skipped(self._sample, f"{count} bytes after the end of the packet")]

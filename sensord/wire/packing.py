@@ -7,8 +7,8 @@ floats of four and eight bytes, C{?} a truth value in one byte.
 """
 
 from collections.abc import Callable, Iterable
-from decimal import Decimal
-from math import isfinite
+from fractions import Fraction
+from math import inf, isfinite, lcm
 from struct import Struct
 
 Number = int | float
@@ -32,14 +32,12 @@ def scaler(scale: float, offset: float) -> Callable[[Number], float] | None:
     scaled by 0.1 is 0.7 and not 0.7000000000000001. The factors are taken as the decimal
     fractions that they are written as.
 
-    @return: a function that never raises for a finite number, or L{None} where nothing is
-        to be done.
+    @return: a function that never raises, or L{None} where nothing is to be done.
     """
     if scale == 1 and offset == 0:
         return None
-    factor, term = Decimal(repr(scale)), Decimal(repr(offset))
-    places = max(0, -_exponent(factor), -_exponent(term))
-    unit = 10**places
+    factor, term = Fraction(repr(scale)), Fraction(repr(offset))
+    unit = lcm(factor.denominator, term.denominator)
     units, base = int(factor * unit), int(term * unit)
 
     def scaled(raw: Number) -> float:
@@ -47,12 +45,13 @@ def scaler(scale: float, offset: float) -> Callable[[Number], float] | None:
             # Dividing integers rounds once, to the float that is nearest to the true quotient.
             exact: float = (raw * units + base) / unit
             return exact
-        return float(Decimal(raw) * factor + term) if isfinite(raw) else raw
+        return _float(Fraction(raw) * factor + term) if isfinite(raw) else raw
 
     return scaled
 
 
-def _exponent(number: Decimal) -> int:
-    exponent = number.as_tuple().exponent
-    assert isinstance(exponent, int), "a scale is finite"
-    return exponent
+def _float(number: Fraction) -> float:
+    try:
+        return float(number)
+    except OverflowError:
+        return inf if number > 0 else -inf

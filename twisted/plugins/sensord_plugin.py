@@ -8,6 +8,6 @@ from twisted.application.service import ServiceMaker
 sensord = ServiceMaker(
     "sensord",
     "sensord.tap",
-    "A sensor gateway that never loses a reading it acknowledged.",
+    "A sensor gateway that loses nothing it acknowledged.",
     "sensord",
 )

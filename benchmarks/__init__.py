@@ -1,0 +1,3 @@
+"""
+How fast sensord is: each case beside its bare limit, in the same run.
+"""

@@ -1,0 +1,275 @@
+"""
+The cases, and how one is run: the same traffic to sensord and to its limit, in turn.
+"""
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+from msgspec import Struct, json, structs
+
+from benchmarks.children import BenchmarkError, Child
+from benchmarks.marks import Job, Mark
+
+#: Where a limit computes for less of the time than this, something else was the limit: the client,
+#: the disk, or other programs on the machine.
+_BUSY = 0.9
+
+
+class Sample(Struct, frozen=True):
+    """
+    What a server did with some units.
+
+    @ivar seconds: from the first one sent to the last one received, committed or written.
+    @ivar cpu: seconds of the processor.
+    @ivar growth: bytes of resident memory.
+    @ivar commits: transactions.
+    """
+
+    units: int
+    seconds: float
+    cpu: float
+    growth: int
+    commits: int
+
+    @property
+    def rate(self) -> float:
+        """
+        Units per second.
+        """
+        return self.units / self.seconds
+
+    @property
+    def weight(self) -> float:
+        """
+        KB of memory for each unit.
+        """
+        return self.growth / 1024 / self.units
+
+    @property
+    def busy(self) -> float:
+        """
+        The part of the time in which it computed: near 1 it is what limits, far below 1 the client
+        is. With its two threads sensord can come to 2.
+        """
+        return self.cpu / self.seconds
+
+
+class Side(Struct, frozen=True):
+    """
+    sensord, or its limit.
+
+    @ivar kind: a key of C{servers.KINDS}, or C{rows}.
+    @ivar size: how many of what it counts make one unit.
+    """
+
+    kind: str
+    size: int
+
+
+class Case(Struct, frozen=True):
+    """
+    Something that sensord must be good at.
+
+    @ivar client: a key of C{clients.CLIENTS}. C{rows} need none.
+    @ivar connections: how many are open at a time.
+    @ivar units: how many are sent.
+    @ivar warmup: how many are sent before, so that devices and series are known.
+    @ivar readings: how many of them are in a unit.
+    @ivar unit: what L{value} is in.
+    @ivar value: what counts about a sample.
+    @ivar least: the bar, if it is for the ratio of the values.
+    @ivar most: the bar, if it is for sensord's value.
+    """
+
+    name: str
+    client: str
+    connections: int
+    units: int
+    warmup: int
+    ours: Side
+    limit: Side
+    unit: str
+    readings: int = 1
+    value: Callable[[Sample], float] = lambda sample: sample.rate
+    least: float = 0.0
+    most: float = 0.0
+
+    def part(self, divisor: int) -> "Case":
+        """
+        The same with fewer units: sooner over, and less to be believed.
+        """
+        return structs.replace(self, units=self.units // divisor)
+
+
+# About frames: the kernel joins what a server is slow to read, and several frames in one chunk cost
+# less each. So the slower server is helped, and even its CPU time per reading is flattered.
+CASES = (
+    Case(
+        name="frames",
+        client="trickle",
+        connections=500,
+        units=420_000,
+        warmup=10_500,
+        ours=Side("poe", 1),
+        limit=Side("discard", 4),
+        unit="frames/s",
+        least=0.80,
+    ),
+    Case(
+        name="pipelined",
+        client="flood",
+        connections=1,
+        units=1_500_000,
+        warmup=16_384,
+        ours=Side("poe", 1),
+        limit=Side("rows", 1),
+        unit="frames/s",
+        least=0.80,
+    ),
+    Case(
+        name="short",
+        client="visit",
+        connections=40,
+        units=20_000,
+        warmup=400,
+        ours=Side("esp8266", 6),
+        limit=Side("discard", 21),
+        unit="connections/s",
+        readings=6,
+        least=0.80,
+    ),
+    Case(
+        name="idle",
+        client="stay",
+        connections=10_000,
+        units=10_000,
+        warmup=100,
+        ours=Side("poe", 1),
+        limit=Side("discard", 4),
+        unit="KB/connection",
+        value=lambda sample: sample.weight,
+        most=15.0,
+    ),
+)
+
+
+class Outcome(Struct, frozen=True):
+    """
+    What came of a case.
+
+    @ivar rounds: sensord and the limit, as they were run one after the other.
+    """
+
+    case: Case
+    rounds: tuple[tuple[Sample, Sample], ...]
+
+    def middle(self, side: int, value: Callable[[Sample], float]) -> float:
+        """
+        The median of a value.
+
+        @param side: 0 for sensord, 1 for the limit.
+        """
+        return median(value(pair[side]) for pair in self.rounds)
+
+    @property
+    def ratios(self) -> list[float]:
+        """
+        How sensord's value compares to the limit's, for each round.
+        """
+        value = self.case.value
+        return [value(ours) / value(limit) for ours, limit in self.rounds]
+
+    @property
+    def best(self) -> float:
+        """
+        The best of the ratios.
+        """
+        return min(self.ratios) if self.case.most else max(self.ratios)
+
+    @property
+    def doubtful(self) -> bool:
+        """
+        Whether the limit was held back, so that the ratio looks better than it is.
+        """
+        return not self.case.most and self.middle(1, lambda sample: sample.busy) < _BUSY
+
+    @property
+    def passed(self) -> bool:
+        """
+        Whether the bar was reached.
+        """
+        if self.case.most:
+            return self.middle(0, self.case.value) <= self.case.most
+        return median(self.ratios) >= self.case.least
+
+
+def run(case: Case, rounds: int, folder: Path | None, say: Callable[[str], object]) -> Outcome:
+    """
+    Measure sensord and its limit in turn.
+
+    @param folder: where the databases are made, for a while; L{None} is the system's.
+    @param say: is told what is going on.
+    @raise BenchmarkError: if one of them did not work.
+    """
+    pairs = []
+    for number in range(1, rounds + 1):
+        say(f"{case.name}: round {number} of {rounds}, sensord")
+        ours = _sample(case, case.ours, folder)
+        say(f"{case.name}: round {number} of {rounds}, its limit")
+        batch = case.units // ours.commits
+        pairs.append((ours, _sample(case, case.limit, folder, batch)))
+    return Outcome(case, tuple(pairs))
+
+
+def _sample(case: Case, side: Side, folder: Path | None, batch: int = 0) -> Sample:
+    """
+    Run one server and what sends to it.
+    """
+    with ExitStack() as stack:
+        home = stack.enter_context(TemporaryDirectory(prefix="sensord-benchmark-", dir=folder))
+        server = stack.enter_context(Child("servers"))
+        server.tell(json.encode(Job(side.kind, home, side.size, batch)).decode())
+        port = int(server.hear())
+        client = None
+        if port:
+            client = stack.enter_context(Child("clients", case.client, port, case.connections))
+            client.hear()
+        _phase(server, client, case.warmup)
+        sample = _phase(server, client, case.units)
+        _prove(Path(home, "sensord.sqlite"), (case.warmup + case.units) * side.size)
+        return sample
+
+
+def _phase(server: Child, client: Child | None, units: int) -> Sample:
+    server.tell(units)
+    before = json.decode(server.hear(), type=Mark)
+    began = before.time
+    if client is not None:
+        client.tell(units)
+        began = float(client.hear())
+    after = json.decode(server.hear(), type=Mark)
+    return Sample(
+        units,
+        after.time - began,
+        after.cpu - before.cpu,
+        after.memory - before.memory,
+        after.commits - before.commits,
+    )
+
+
+def _prove(path: Path, readings: int) -> None:
+    """
+    Make sure that what was measured is what was to be done.
+
+    @raise BenchmarkError: if the database has not as many readings as were sent.
+    """
+    if not path.exists():
+        return
+    with closing(sqlite3.connect(path)) as connection:
+        stored = connection.execute("SELECT count(*) FROM readings").fetchone()[0]
+    if stored != readings:
+        raise BenchmarkError(f"of {readings} readings {stored} are in the database")

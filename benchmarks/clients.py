@@ -1,0 +1,178 @@
+"""
+The process that sends. Whatever it sends lies ready beforehand, so that sensord need not wait for
+it; and it is the same for sensord and for the bare limit.
+
+Its arguments are a key of L{CLIENTS}, a port and a number of connections. It connects and answers
+with 0. Each line of its input is a number of units to send: it answers with the monotonic time of
+the first, when the last is sent.
+"""
+
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator
+from itertools import count, cycle, islice
+from socket import IPPROTO_IP, IPPROTO_TCP, SHUT_WR, TCP_NODELAY, socket
+from time import monotonic
+
+from benchmarks.marks import descriptors
+
+#: What one PoE Arduino sends every two seconds.
+FRAMES = [bytes((1, id, id % 6, 60 + id)) for id in range(21)]
+
+#: The packet that the description of the wire format gives as an example: two measurements.
+PACKET = bytes.fromhex("0c00100e7800060103 7800006e0068 7900046e0468")
+
+#: How many connections may wait to be accepted. Twisted's backlog is 50: those beyond it would be
+#: tried again by the kernel, after a whole second.
+_WAITING = 40
+
+#: Has the kernel choose the port when it connects, when it can tell connections apart by both ends.
+#: Python has no name for it before 3.12.
+_IP_BIND_ADDRESS_NO_PORT = 24
+
+#: Bytes in one write of L{flood}.
+_BLOCK = 65536
+
+Send = Callable[[int], object]
+
+
+def trickle(port: int, connections: int) -> Send:
+    """
+    Many connections, a frame a write, in turn.
+
+    @return: sends a number of frames, which must be a multiple of the connections.
+    """
+    sends = [device.send for device in islice(_devices(port), connections)]
+    _settle(port)
+    frames = cycle(FRAMES)
+
+    def send(total: int) -> None:
+        turns, rest = divmod(total, connections)
+        if rest:
+            raise ValueError(f"{total} is no multiple of {connections}")
+        for frame in islice(frames, turns):
+            for each in sends:
+                each(frame)
+
+    return send
+
+
+def flood(port: int, connections: int) -> Send:
+    """
+    One connection, as many frames in a write as it takes.
+    """
+    (device,) = islice(_devices(port), connections)
+    block = memoryview(b"".join(islice(cycle(FRAMES), _BLOCK // len(FRAMES[0]))))
+
+    def send(total: int) -> None:
+        blocks, rest = divmod(total * len(FRAMES[0]), _BLOCK)
+        for _ in range(blocks):
+            device.sendall(block)
+        device.sendall(block[:rest])
+
+    return send
+
+
+def visit(port: int, connections: int) -> Send:
+    """
+    Short connections: connect, send a packet, close.
+
+    @param connections: how many may be open at the server's end.
+    """
+    address = "127.0.0.1", port
+    # Closed connections linger; from one address the kernel would search ever longer for a port.
+    homes = cycle([(f"127.2.0.{number}", 0) for number in range(1, 251)])
+
+    def send(total: int) -> None:
+        open = deque[socket]()
+        for home in islice(homes, total):
+            if len(open) == connections:
+                _leave(open.popleft())
+            device = socket()
+            device.setsockopt(IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
+            device.bind(home)
+            device.connect(address)
+            device.send(PACKET)
+            device.shutdown(SHUT_WR)
+            open.append(device)
+        for device in open:
+            _leave(device)
+
+    return send
+
+
+def stay(port: int, connections: int) -> Send:
+    """
+    Connections that send one frame each and then no more.
+
+    @return: makes a number of them.
+    """
+    devices = _devices(port)
+    open: list[socket] = []
+
+    def send(total: int) -> None:
+        for device in islice(devices, total):
+            device.send(FRAMES[0])
+            open.append(device)
+
+    return send
+
+
+#: By what a case calls them.
+CLIENTS: dict[str, Callable[[int, int], Send]] = {
+    "flood": flood,
+    "stay": stay,
+    "trickle": trickle,
+    "visit": visit,
+}
+
+
+def _devices(port: int) -> Iterator[socket]:
+    """
+    Connections without end, each from an address of its own: so each is a device of its own.
+    """
+    for number in count():
+        if number % _WAITING == 0:
+            _settle(port)
+        device = socket()
+        device.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
+        device.bind((f"127.1.{number // 250}.{number % 250 + 1}", 0))
+        device.connect(("127.0.0.1", port))
+        yield device
+
+
+def _settle(port: int) -> None:
+    """
+    Wait until the server has accepted all connections so far: it accepts in their order, and
+    closes this one, which brings nothing.
+    """
+    probe = socket()
+    probe.connect(("127.0.0.1", port))
+    probe.shutdown(SHUT_WR)
+    _leave(probe)
+
+
+def _leave(device: socket) -> None:
+    """
+    Wait for the server to close its end too.
+    """
+    device.recv(1)
+    device.close()
+
+
+def main() -> None:
+    """
+    Send what the parent asks for.
+    """
+    descriptors()
+    name, port, connections = sys.argv[1:]
+    send = CLIENTS[name](int(port), int(connections))
+    print(0, flush=True)
+    for line in sys.stdin:
+        began = monotonic()
+        send(int(line))
+        print(began, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,3 @@
+"""
+The links to devices: thin Twisted Protocols that move bytes, apply limits, and acknowledge.
+"""

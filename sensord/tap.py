@@ -1,0 +1,187 @@
+"""
+C{twistd sensord}: the options, and the daemon on one screen.
+"""
+
+import resource
+import signal
+import sys
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from types import TracebackType
+from typing import Any, ClassVar
+
+from twisted.application.service import IService, Service
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
+from twisted.internet.error import CannotListenError
+from twisted.logger import Logger
+from twisted.python import usage
+
+from sensord import __version__, demo
+from sensord.config import DEFAULTS, ConfigError, Settings, dump, load
+from sensord.gateway import Gateway
+from sensord.protocols.listener import endpoint
+from sensord.store.schema import StoreError
+
+_CONFIG = Path("sensord.toml")
+
+
+class Options(usage.Options):
+    """
+    What C{twistd sensord} can be told.
+    """
+
+    synopsis = "[options]"
+    longdesc = (
+        "A sensor gateway: it takes in the readings of small sensors, stores each one durably"
+        " before it says so, and passes them on. Without --config it reads ./sensord.toml if there"
+        " is one; else it listens on loopback and stores in ./sensord.sqlite."
+    )
+    optParameters: ClassVar = [["config", "c", None, "The configuration file."]]
+    optFlags: ClassVar = [
+        ["check", None, "Check the configuration, say what is wrong with it, and exit."],
+        ["show-settings", None, "Print the settings in effect, and exit."],
+        ["example", None, "Print a commented configuration file, and exit."],
+        ["demo", None, "Run with pretend devices on loopback; stores in ./sensord-demo.sqlite."],
+    ]
+    settings: Settings
+
+    def opt_version(self) -> None:
+        """
+        Print the version, and exit.
+        """
+        print(f"sensord {__version__}")
+        raise SystemExit(0)
+
+    def postOptions(self) -> None:
+        """
+        Read the configuration, and do what needs no daemon.
+        """
+        if self["example"]:
+            print(files("sensord").joinpath("example.toml").read_text(encoding="utf-8"), end="")
+            raise SystemExit(0)
+        try:
+            self.settings = self._load()
+            if self["check"]:
+                _check(self.settings)
+        except ConfigError as error:
+            raise SystemExit(str(error)) from error
+        if self["show-settings"]:
+            print(dump(self.settings), end="")
+        if self["check"]:
+            print("the configuration is good", file=sys.stderr)
+        if self["check"] or self["show-settings"]:
+            raise SystemExit(0)
+
+    def _load(self) -> Settings:
+        if self["config"] and self["demo"]:
+            raise ConfigError(["--demo: brings its own settings, and takes no --config"])
+        if self["config"]:
+            return load(Path(self["config"]).absolute())
+        if self["demo"]:
+            return demo.SETTINGS
+        return load(_CONFIG.absolute()) if _CONFIG.exists() else DEFAULTS
+
+
+def _check(settings: Settings) -> None:
+    """
+    Find what only shows when the settings are put to use: what is wrong with endpoint strings.
+
+    @raise ConfigError: with all of it.
+    """
+    from twisted.internet import reactor
+
+    faults: list[str] = []
+    for listener in settings.listeners:
+        try:
+            endpoint(reactor, listener)
+        except ConfigError as error:
+            faults += error.faults
+    if faults:
+        raise ConfigError(faults)
+
+
+class StartError(Exception):
+    """
+    The daemon cannot start; one line says why.
+    """
+
+
+def _explain(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """
+    What twistd ends with when the start fails: an exception that nobody catches. (An exit would
+    leave its parent in the foreground waiting for ever.) Those who made a mistake want to read
+    the reason, not our stack.
+    """
+    if kind is StartError:
+        print(f"sensord: {error}", file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, trace)
+
+
+class Daemon(Service):
+    """
+    The gateway as a process: one that cannot start says why in one line and exits with 1, and
+    one that is told to stop exits with 0.
+
+    @param extras: services that run beside the gateway.
+    """
+
+    _log = Logger()
+
+    def __init__(self, reactor: Any, gateway: Gateway, extras: Sequence[Service]) -> None:
+        self.gateway = gateway
+        self._reactor = reactor
+        self._extras = extras
+
+    def startService(self) -> None:
+        """
+        Start the gateway.
+
+        @raise StartError: if it cannot be started.
+        """
+        _raiseLimit()
+        try:
+            self.gateway.startService()
+        except (ConfigError, StoreError, CannotListenError) as error:
+            sys.excepthook = _explain
+            raise StartError(str(error)) from error
+        super().startService()
+        for extra in self._extras:
+            extra.startService()
+        self._reactor.callWhenRunning(self._catch)
+
+    def stopService(self) -> Deferred[None]:
+        """
+        Stop the gateway.
+        """
+        super().stopService()
+        stopped = gatherResults([maybeDeferred(extra.stopService) for extra in self._extras])
+        return stopped.addCallback(lambda _results: self.gateway.stopService())
+
+    def _catch(self) -> None:
+        """
+        Twisted's own way to end by SIGTERM is to die of it, which is no success to those who
+        look at exit codes.
+        """
+        signal.signal(
+            signal.SIGTERM, lambda _number, _frame: self._reactor.callFromThread(self._reactor.stop)
+        )
+
+
+def _raiseLimit() -> None:
+    """
+    Many connections need many file descriptors: take as many as the system lets us have.
+    """
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def makeService(options: Options) -> IService:
+    """
+    Build the daemon. Nothing is opened before it is started.
+    """
+    from twisted.internet import reactor
+
+    gateway = Gateway(reactor, options.settings)
+    return Daemon(reactor, gateway, demo.fleets(reactor) if options["demo"] else [])
