@@ -43,6 +43,7 @@ _TRUTH = {True: b"true", False: b"false"}
 #: What a reading that cannot be stored raises, as opposed to a database that cannot store.
 _UNFIT = (
     sqlite3.IntegrityError,
+    sqlite3.DataError,
     sqlite3.InterfaceError,
     sqlite3.ProgrammingError,
     OverflowError,
@@ -134,7 +135,7 @@ class Database:
 
         @return: the error for each intake of which a reading cannot be stored, by the C{id} of
             the intake: it was left out as a whole, and the others are stored.
-        @raise sqlite3.Error: if nothing was stored; the same parts may be tried again.
+        @raise Exception: if nothing was stored; the same parts may be tried again.
         """
         try:
             if self._connection is None:

@@ -77,7 +77,10 @@ def schema(connection: sqlite3.Connection, path: Path) -> int:
     """
     if connection.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION:
         raise StoreError(f"{path}: is a database of another program")
-    found: int = connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()[0]
+    row = connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
+    if row is None:
+        raise StoreError(f"{path}: does not say which schema it has")
+    found: int = row[0]
     return found
 
 
@@ -119,6 +122,8 @@ def _migrate(
     part = path.with_name(f"{copy.name}.part")
     part.unlink(missing_ok=True)
     connection.execute("VACUUM INTO ?", (str(part),))
+    with part.open("rb") as file:
+        os.fsync(file.fileno())
     part.replace(copy)
     steps = "".join(migrations[step] + ";\n" for step in range(found, version))
     try:

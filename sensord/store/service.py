@@ -165,7 +165,7 @@ class Store(Service):
         if self._age is not None:
             self._expiring = LoopingCall(self._expire, self._age)
             self._expiring.clock = self._clock
-            self._expiring.start(_EXPIRE_EVERY, now=False)
+            self._expiring.start(_EXPIRE_EVERY)
 
     def stopService(self) -> Deferred[None]:
         """

@@ -11,7 +11,7 @@ from sensord.devices import Devices
 from sensord.reading import Clock, Intake, Reading, Value
 from sensord.store.archive import MAX_POINTS, Archive, Current, Exported, Held, Point
 from sensord.store.database import Database
-from sensord.store.schema import StoreError
+from sensord.store.schema import VERSION, StoreError
 from tests.store.support import folder, frame, intake, part, reading, sql
 
 #: More ids than a page of an export has.
@@ -62,6 +62,16 @@ class OpenTests(ArchiveTestCase):
         sql(self.path, "CREATE TABLE bookmarks (url)")
         error = self.assertRaises(StoreError, self.archive.latest)
         self.assertEqual(str(error), f"{self.path}: is a database of another program")
+
+    def test_otherSchema(self) -> None:
+        """
+        A database of another version is refused with both versions, rather than half understood.
+        """
+        self.store(reading())
+        for found in VERSION - 1, VERSION + 1:
+            sql(self.path, "UPDATE meta SET value = ? WHERE key = 'schema'", found)
+            error = self.assertRaises(StoreError, self.archive.latest)
+            self.assertIn(f"{self.path}: has schema {found}, not {VERSION}", str(error))
 
     def test_notADatabase(self) -> None:
         """
@@ -437,6 +447,16 @@ class ExportTests(ArchiveTestCase):
         self.store(reading(1))
         sql(self.path, "INSERT INTO readings VALUES (?, 1, 2, 1, 0)", 3 * _LONG)
         self.assertEqual([e.id for e in self.export()], [1, 3 * _LONG])
+
+    def test_expired(self) -> None:
+        """
+        An export begins with the first reading that is still there: it does not search through all
+        that has expired.
+        """
+        self.store()
+        sql(self.path, "INSERT INTO series VALUES (1, 'a', 'b', '', '{}', 'a', '', '')")
+        sql(self.path, "INSERT INTO readings VALUES (?, 1, 2, 1, 0)", 10**12)
+        self.assertEqual([len(page) for page in self.archive.export()], [1])
 
     def test_meanwhile(self) -> None:
         """

@@ -198,8 +198,8 @@ class CommitTests(DatabaseTestCase):
             },
         )
         self.assertEqual(
-            sql(self.path, "SELECT time, listener, peer, data, why FROM quarantine"),
-            [(1, "weather", "192.168.1.7", b"\x01\x02", "device 9 has no description")],
+            sql(self.path, "SELECT time, listener, peer, data, why, wire FROM quarantine"),
+            [(1, "weather", "192.168.1.7", b"\x01\x02", "device 9 has no description", "esp8266")],
         )
         self.assertEqual(ledger(self.path), (6, 3, 0, 2, 1))
         self.assertEqual(ledger(self.path, "poe"), (1, 1, 0, 0, 0))
@@ -505,6 +505,12 @@ class UnfitTests(DatabaseTestCase):
         An infinite value is left out, since the value of a reading is finite.
         """
         self.leftOut(intake(reading(6, float("inf"))))
+
+    def test_infinitelyLow(self) -> None:
+        """
+        So is one that is infinitely low.
+        """
+        self.leftOut(intake(reading(6, float("-inf"))))
 
     def test_none(self) -> None:
         """
