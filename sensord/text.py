@@ -50,22 +50,29 @@ def details(held: Held) -> Iterator[str]:
         ("time", iso(held.time)),
         ("listener", held.listener),
         ("peer", held.peer),
+        ("wire", held.wire),
         ("why", held.why),
     ]
-    parser = esp8266.PacketParser()
-    match [*parser.feed(held.data), *parser.close()]:
-        case [esp8266.Packet() as packet]:
-            rows += [
-                ("device", f"{packet.device}"),
-                ("sensors", f"{packet.sensors}"),
-                ("measurements", f"{packet.count} of {packet.size} bytes"),
-                ("measured", f"every {packet.interval} s"),
-                ("delivered", f"every {packet.wake} s"),
-            ]
+    if held.wire == "esp8266":
+        rows += _packet(held.data)
     yield from table(rows)
     yield ""
     for start in range(0, len(held.data), 16):
         yield f"{start:04x}  {held.data[start : start + 16].hex(' ')}"
+
+
+def _packet(data: bytes) -> Iterator[tuple[str, str]]:
+    """
+    What the header of an esp8266 packet says.
+    """
+    parser = esp8266.PacketParser()
+    for packet in (*parser.feed(data), *parser.close()):
+        if isinstance(packet, esp8266.Packet):
+            yield "device", f"{packet.device}"
+            yield "sensors", f"{packet.sensors}"
+            yield "measurements", f"{packet.count} of {packet.size} bytes"
+            yield "measured", f"every {packet.interval} s"
+            yield "delivered", f"every {packet.wake} s"
 
 
 def redecoded(outcome: Redecoded) -> Iterator[str]:

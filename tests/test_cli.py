@@ -323,6 +323,7 @@ class QuarantineTests(ToolboxTests):
                 "time          2025-11-20T18:00:00.000000Z",
                 "listener      weather",
                 "peer          192.168.1.9",
+                "wire          esp8266",
                 "why           device 1 has no description",
                 "device        1",
                 "sensors       3",

@@ -93,7 +93,7 @@ class Account:
         The same for those who tell nobody, and so need not know when it is done.
         """
         self._intakes.append(intake)
-        self._added(len(intake.readings) or 1)
+        self._added(intake.received)
 
     def take(self) -> tuple[Part, list[Waiting]] | None:
         """
@@ -116,7 +116,7 @@ class Store(Service):
     @param read: runs the questions.
     @ivar ready: whether commits succeed, as far as is known.
     @ivar full: whether so much is waiting that devices should be held back.
-    @ivar pending: how many readings wait for their commit.
+    @ivar pending: how many items (readings, and what is none) wait for their commit.
     """
 
     name = "store"

@@ -594,6 +594,19 @@ class BackPressureTests(StoreTestCase):
     Holding devices back while too much is waiting.
     """
 
+    def test_garbage(self) -> None:
+        """
+        What is rejected or quarantined takes up memory as readings do, and so counts with them.
+        """
+        self.writer.holding = True
+        self.record(1)
+        self.clock.advance(1)
+        self.store.account("weather").add(intake(rejected=50, quarantined=29))
+        self.assertEqual((self.store.pending, self.store.full), (80, True))
+        self.writer.release()
+        self.writer.release()
+        self.assertEqual((self.store.pending, self.store.full), (0, False))
+
     def test_full(self) -> None:
         """
         The store is full when 80 % of what it may keep are waiting, and says so once.
