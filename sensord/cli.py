@@ -87,6 +87,8 @@ class Toolbox(Struct, frozen=True):
         if settings := self.settings():
             return Archive(Path(settings.store.path))
         if _DATABASE.exists():
+            if _DEMO.exists():
+                click.echo(f"this is ./{_DATABASE}; --database {_DEMO} is the demo's", err=True)
             return Archive(_DATABASE)
         if _DEMO.exists():
             click.echo(f"this is ./{_DEMO}, of twistd sensord --demo", err=True)
@@ -229,6 +231,8 @@ def redecodeQuarantine(toolbox: Toolbox, ids: tuple[int, ...]) -> None:
     finally:
         database.close()
     click.echo("\n".join(redecoded(outcome)))
+    if outcome.resolved:
+        click.echo("a daemon that runs knows what it was started with: restart it", err=True)
 
 
 @main.command()

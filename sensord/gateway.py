@@ -68,6 +68,11 @@ class Gateway(Service):
         self._reader.start()
         try:
             self.store.startService()
+            self._log.info(
+                "storing in {path}; {count} devices are described",
+                path=self._database.path,
+                count=len(self.settings.devices),
+            )
             for listener in self.listeners.values():
                 listener.startService()
         except BaseException:

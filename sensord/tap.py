@@ -63,7 +63,7 @@ class Options(usage.Options):
         try:
             self.settings = self._load()
             if self["check"]:
-                _check(self.settings)
+                _check(self.settings, Path(self["config"] or _CONFIG).name)
         except ConfigError as error:
             raise SystemExit(str(error)) from error
         if self["show-settings"]:
@@ -83,10 +83,11 @@ class Options(usage.Options):
         return load(_CONFIG.absolute()) if _CONFIG.exists() else DEFAULTS
 
 
-def _check(settings: Settings) -> None:
+def _check(settings: Settings, source: str) -> None:
     """
     Find what only shows when the settings are put to use: what is wrong with endpoint strings.
 
+    @param source: what to call the settings.
     @raise ConfigError: with all of it.
     """
     from twisted.internet import reactor
@@ -96,7 +97,7 @@ def _check(settings: Settings) -> None:
         try:
             endpoint(reactor, listener)
         except ConfigError as error:
-            faults += error.faults
+            faults += [f"{source}: {fault}" for fault in error.faults]
     if faults:
         raise ConfigError(faults)
 
@@ -133,6 +134,7 @@ class Daemon(Service):
         self.gateway = gateway
         self._reactor = reactor
         self._extras = extras
+        self._ending = False
 
     def startService(self) -> None:
         """
@@ -161,12 +163,21 @@ class Daemon(Service):
 
     def _catch(self) -> None:
         """
-        Twisted's own way to end by SIGTERM is to die of it, which is no success to those who
-        look at exit codes.
+        Twisted's own way to end by SIGTERM is to die of it, which is no success to those who look
+        at exit codes. SIGHUP, which a terminal sends when it is closed, would end everything at
+        once: it is to end as SIGTERM does.
         """
-        signal.signal(
-            signal.SIGTERM, lambda _number, _frame: self._reactor.callFromThread(self._reactor.stop)
-        )
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._caught)
+
+    def _caught(self, number: int, _frame: object) -> None:
+        self._log.info("{name}: stopping", name=signal.Signals(number).name)
+        self._reactor.callFromThread(self._end)
+
+    def _end(self) -> None:
+        if not self._ending:
+            self._ending = True
+            self._reactor.stop()
 
 
 def _raiseLimit() -> None:
@@ -184,4 +195,4 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor
 
     gateway = Gateway(reactor, options.settings)
-    return Daemon(reactor, gateway, demo.fleets(reactor) if options["demo"] else [])
+    return Daemon(reactor, gateway, demo.extras(reactor, gateway) if options["demo"] else [])

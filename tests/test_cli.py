@@ -149,12 +149,15 @@ class ChoiceTests(ToolboxTests):
 
     def test_demo(self) -> None:
         """
-        That a database is the one of the demo is said on stderr, and only then.
+        Where there is a database of the demo, stderr says which one this is.
         """
         self.store(_READINGS, path="sensord-demo.sqlite")
         said = "this is ./sensord-demo.sqlite, of twistd sensord --demo\n"
         self.assertEqual(self.run_("audit").stderr, said)
         self.store(_READINGS)
+        said = "this is ./sensord.sqlite; --database sensord-demo.sqlite is the demo's\n"
+        self.assertEqual(self.run_("audit").stderr, said)
+        Path("sensord-demo.sqlite").unlink()
         self.assertEqual(self.run_("audit").stderr, "")
 
     def test_none(self) -> None:

@@ -6,7 +6,7 @@ from twisted.internet.task import Clock
 from twisted.logger import Logger, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from sensord.rarely import EVERY, Rarely
+from sensord.rarely import EVERY, SUBJECTS, Rarely
 
 
 class RarelyTests(SynchronousTestCase):
@@ -21,12 +21,12 @@ class RarelyTests(SynchronousTestCase):
         self.clock = Clock()
         self.rarely = Rarely(Logger(), self.clock)
 
-    def warn(self, kind: str, peer: str) -> list[str]:
+    def warn(self, kind: str, peer: str, subject: str = "") -> list[str]:
         """
         What is logged for one warning.
         """
         with capturedLogs() as events:
-            self.rarely.warn(kind, "bad: {peer}", peer=peer)
+            self.rarely.warn(kind, subject, "bad: {peer}", peer=peer)
         return [formatEvent(event) for event in events]
 
     def test_first(self) -> None:
@@ -58,3 +58,19 @@ class RarelyTests(SynchronousTestCase):
         self.warn("a", "x")
         self.clock.advance(EVERY)
         self.assertEqual(self.warn("a", "x"), ["bad: x"])
+
+    def test_subjects(self) -> None:
+        """
+        What is about something else has a line of its own.
+        """
+        self.assertEqual(self.warn("a", "x", "1") + self.warn("a", "y", "2"), ["bad: x", "bad: y"])
+        self.assertEqual(self.warn("a", "x", "1") + self.warn("a", "y", "2"), [])
+
+    def test_manySubjects(self) -> None:
+        """
+        Who thinks of ever new subjects gets no more than so many lines a minute.
+        """
+        lines = [line for number in range(1000) for line in self.warn("a", "x", f"{number}")]
+        self.assertEqual(len(lines), SUBJECTS + 1)
+        self.clock.advance(EVERY)
+        self.assertEqual(self.warn("a", "x", "a new one"), ["bad: x"])

@@ -4,6 +4,7 @@ device is refused and keeps what it has.
 """
 
 import os
+import re
 from typing import Any
 
 from twisted.application.service import Service
@@ -34,6 +35,9 @@ def endpoint(reactor: Any, settings: ListenerSettings) -> IStreamServerEndpoint:
     @raise ConfigError: if its string is none, or if a certificate that it names cannot be read.
     """
     try:
+        port = re.match(r"(?:tcp[46]?|ssl):(?:port=)?(\d+)", settings.listen)
+        if port and int(port[1]) > 65535:  # which would show only when it is opened
+            raise ValueError(f"{port[1]} is no port")
         made: IStreamServerEndpoint = serverFromString(reactor, settings.listen)
     except Exception as error:  # each kind of endpoint raises what it likes
         why = str(error) or type(error).__name__

@@ -275,7 +275,7 @@ class StreamFactory(ServerFactory):
             return self._protocol(self, host, self._parser())
         self.refused += 1
         self._rarely.warn(
-            "refused", "{name}: {host} is refused: {why}", name=self.name, host=host, why=why
+            "refused", host, "{name}: {host} is refused: {why}", name=self.name, host=host, why=why
         )
         return Refusal()
 
@@ -286,9 +286,9 @@ class StreamFactory(ServerFactory):
         intake = self._source.decode(host, events)
         if intake.rejected or intake.quarantined:
             for data, why in intake.rejected:
-                self._complain("rejected", host, why, data)
+                self._complain("rejected", host, host, why, data)
             for frame in intake.quarantined:
-                self._complain("quarantined", host, frame.why, frame.data)
+                self._complain("quarantined", frame.why, host, frame.why, frame.data)
         return intake
 
     def hold(self, held: bool) -> None:
@@ -327,6 +327,7 @@ class StreamFactory(ServerFactory):
             if connection.quiet > _LOOKS:
                 self._rarely.warn(
                     "idle",
+                    connection.host,
                     "{name}: {host} is disconnected: no frame in {timeout} s",
                     name=self.name,
                     host=connection.host,
@@ -334,9 +335,10 @@ class StreamFactory(ServerFactory):
                 )
                 connection.transport.abortConnection()
 
-    def _complain(self, kind: str, host: str, why: str, data: bytes) -> None:
+    def _complain(self, kind: str, subject: str, host: str, why: str, data: bytes) -> None:
         self._rarely.warn(
             kind,
+            subject,
             "{name}: {kind} from {host}: {why}: {data}",
             name=self.name,
             kind=kind,

@@ -135,7 +135,12 @@ class PacketParser:
         if whole:
             events.append(Packet(wake, interval, size, device, sensors, data[:whole]))
         if whole < length:
-            why = f"{len(data)} of {length} bytes came, whole measurements of {size} are {whole}"
+            why = (
+                f"{length - whole} bytes left over"
+                if len(data) == length
+                else (f"cut short, {len(data)} of {length} bytes")
+            )
+            why += f": {whole // size} whole measurements of {size} are kept"
             events.append(Skipped(data[whole:][:SAMPLE], why))
         return events
 

@@ -8,7 +8,7 @@ A persistent connection carries any number of frames of exactly four bytes, spli
     ======  ====  ==================================================================
     0       u8    opt: 0 INITIALIZATION, 1 POST
     1       u8    id of the sensor
-    2       u8    type: 0 FIRE, 1 SMOKE, 2 MOTION, 3 HUMIDITY, 4 TEMPERATURE, 5 WATER
+    2       u8    type: 0 FIRE (0 is alarm), 1 SMOKE, 2 MOTION, 3 HUMIDITY, 4 TEMPERATURE, 5 WATER
     3       u8    data (TEMPERATURE in degrees Fahrenheit)
     ======  ====  ==================================================================
 

@@ -202,6 +202,19 @@ class DeathTests(IntegrationTestCase):
         self.assertBalanced()
         self.assertQuiet(daemon)
 
+    def test_hungUp(self) -> None:
+        """
+        SIGHUP, as of a terminal that is closed, ends it as orderly, and so does any signal twice.
+        """
+        daemon = self.launch()
+        peer = self.connect(daemon.port("poe"))
+        peer.sendall(bytes.fromhex("01ff0001"))
+        self.assertEqual(receive(peer, 1), b"\x06")
+        daemon.process.send_signal(signal.SIGHUP)
+        self.assertEqual(daemon.end(signal.SIGTERM), 0)
+        self.assertEqual(sorted(os.listdir(self.folder)), ["sensord.sqlite", "sensord.toml"])
+        self.assertQuiet(daemon)
+
     def test_full(self) -> None:
         """
         While the disk is full, nothing is acknowledged and devices are refused; when there is room
@@ -366,6 +379,7 @@ class StartTests(IntegrationTestCase):
         archive = Archive(self.folder / "sensord-demo.sqlite")
         until(lambda: len({one.device for one in archive.latest()}) == 8)
         self.assertEqual(daemon.end(), 0)
+        self.assertRegex(daemon.log, r"demo: \d+ readings stored so far; \w+: ")
         audited = self.run_(*sensord(), "audit")
         self.assertEqual(audited.returncode, 0, audited.stderr)
         self.assertIn("balances", audited.stdout)

@@ -21,7 +21,7 @@ class EmbeddingTests(DaemonTestCase):
         """
         port = freePort()
         (self.folder / "own.py").write_text(
-            program().replace("tcp:1234", f"tcp:{port}:interface=127.0.0.1"), encoding="utf-8"
+            program().replace("tcp:1234:", f"tcp:{port}:"), encoding="utf-8"
         )
         process = subprocess.Popen(
             [sys.executable, "-u", "own.py"],

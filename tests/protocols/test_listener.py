@@ -115,7 +115,14 @@ class ListenerTests(SynchronousTestCase):
         """
         A string that is no endpoint is a fault that names the table and the key.
         """
-        for listen in ("tpc:5001", "tcp", "tcp:x", "ssl:5001:privateKey=/nowhere.pem", ""):
+        for listen in (
+            "tpc:5001",
+            "tcp",
+            "tcp:x",
+            "ssl:5001:privateKey=/nowhere.pem",
+            "tcp:70000",
+            "",
+        ):
             settings = ListenerSettings("weather", "esp8266", listen)
             error = self.assertRaises(ConfigError, endpoint, self.reactor, settings)
             [fault] = error.faults

@@ -65,7 +65,8 @@ class PacketParserTests(SynchronousTestCase):
             if came < 0:
                 events.append(Skipped(EXAMPLE[:end], f"{end} bytes are no header"))
             else:
-                why = f"{came} of 12 bytes came, whole measurements of 6 are {whole}"
+                kept = f"{whole // 6} whole measurements of 6 are kept"
+                why = f"cut short, {came} of 12 bytes: {kept}"
                 events.append(Skipped(EXAMPLE[9 + whole : end], why))
             assertParses(self, PacketParser, EXAMPLE[:end], events)
 
@@ -94,7 +95,7 @@ class PacketParserTests(SynchronousTestCase):
         When the declared length is no multiple of a measurement, the whole measurements count.
         """
         stream = header(13) + EXAMPLE[9:] + b"\x7a"
-        rest = Skipped(b"\x7a", "13 of 13 bytes came, whole measurements of 6 are 12")
+        rest = Skipped(b"\x7a", "1 bytes left over: 2 whole measurements of 6 are kept")
         assertParses(self, PacketParser, stream, [PACKET, rest])
         after = Skipped(b"\xff\xff", "2 bytes after the end of the packet")
         assertParses(self, PacketParser, stream + b"\xff\xff", [PACKET, rest, after])
@@ -104,7 +105,7 @@ class PacketParserTests(SynchronousTestCase):
         Of a long piece that is skipped only the beginning is kept for the log.
         """
         long = bytes(range(200))
-        why = "199 of 200 bytes came, whole measurements of 200 are 0"
+        why = "cut short, 199 of 200 bytes: 0 whole measurements of 200 are kept"
         stream = header(200, size=200) + long[:-1]
         assertParses(self, PacketParser, stream, [Skipped(long[:SAMPLE], why)])
         why = "200 bytes after the end of the packet"
