@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from errno import EPIPE
+from functools import partial
 from math import inf
 from pathlib import Path
 from time import time
@@ -25,7 +26,7 @@ from sensord.simulate import Fleet, drive
 from sensord.store.archive import Archive, Held
 from sensord.store.audit import audit
 from sensord.store.database import Database
-from sensord.store.schema import StoreError
+from sensord.store.schema import StoreError, connect
 from sensord.text import FORMATS, balance, details, iso, moment, redecoded, summary, table
 
 _CONFIG = Path("sensord.toml")
@@ -224,7 +225,13 @@ def redecodeQuarantine(toolbox: Toolbox, ids: tuple[int, ...]) -> None:
         raise click.ClickException(f"there are no descriptions: no ./{_CONFIG}; use --config")
     archive = toolbox.archive()
     frames = _held(archive, ids)
-    database = Database(archive.path, Devices(settings).describe, settings.store.max_quarantine)
+    database = Database(
+        archive.path,
+        Devices(settings).describe,
+        settings.store.max_quarantine,
+        partial(connect, busy=10_000),
+        replace=False,
+    )
     try:
         with _progress(len(frames), sys.stderr.isatty()) as progress:
             outcome = redecode(settings, database, archive, set(ids) or None, progress)

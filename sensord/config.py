@@ -71,8 +71,8 @@ class StoreSettings(Struct, frozen=True, forbid_unknown_fields=True):
     path: Annotated[str, Meta(min_length=1)] = "sensord.sqlite"
     commit_window: Annotated[float, Meta(ge=0, le=60)] = 0.005
     retention: str = "forever"
-    max_pending: Annotated[int, Meta(ge=100)] = 200_000
-    max_quarantine: Annotated[int, Meta(ge=0)] = 10_000
+    max_pending: Annotated[int, Meta(ge=100, le=1_000_000_000)] = 200_000
+    max_quarantine: Annotated[int, Meta(ge=0, le=1_000_000_000)] = 10_000
 
     def faults(self) -> Iterable[str]:
         """
@@ -283,7 +283,7 @@ def load(path: Path) -> Settings:
         raise ConfigError([f"{path}: {getattr(error, 'strerror', None) or error}"]) from error
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError([f"{path}: {error}"]) from error
     settings = parse(document, source=path.name)
     where = (path.parent / settings.store.path).as_posix()

@@ -92,9 +92,8 @@ class Gateway(Service):
     async def _stop(self) -> None:
         listeners = list(self.listeners.values())
         await gatherResults([listener.stopService() for listener in listeners])
-        await self.store.flush()
-        await gatherResults([Deferred.fromCoroutine(each.disconnect()) for each in listeners])
         await self.store.stopService()
+        await gatherResults([Deferred.fromCoroutine(each.disconnect()) for each in listeners])
         self._reader.stop()
         self._writer.stop()
 

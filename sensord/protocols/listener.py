@@ -38,13 +38,19 @@ def endpoint(reactor: Any, settings: ListenerSettings) -> IStreamServerEndpoint:
         port = re.match(r"(?:tcp[46]?|ssl):(?:port=)?(\d+)", settings.listen)
         if port and int(port[1]) > 65535:  # which would show only when it is opened
             raise ValueError(f"{port[1]} is no port")
+        if settings.listen.startswith("stdio:"):
+            raise ValueError("devices do not come by the terminal")
         made: IStreamServerEndpoint = serverFromString(reactor, settings.listen)
     except Exception as error:  # each kind of endpoint raises what it likes
-        why = str(error) or type(error).__name__
-        raise ConfigError(
-            [f'[[listeners]] "{settings.name}" listen: "{settings.listen}" is no endpoint: {why}']
-        ) from error
+        raise _fault(settings, error) from error
     return made
+
+
+def _fault(settings: ListenerSettings, error: BaseException | None) -> ConfigError:
+    why = str(error) or type(error).__name__
+    return ConfigError(
+        [f'[[listeners]] "{settings.name}" listen: "{settings.listen}" is no endpoint: {why}']
+    )
 
 
 class Listener(Service):
@@ -84,8 +90,10 @@ class Listener(Service):
         self._endpoint = endpoint(self._reactor, self._settings)
         failures: list[Failure] = []
         self._endpoint.listen(self.factory).addCallbacks(self._opened, failures.append)
-        if failures:
+        if failures and failures[0].check(CannotListenError):
             failures[0].raiseException()
+        if failures:  # a name that no system takes
+            raise _fault(self._settings, failures[0].value)
         super().startService()
         self._wanted = True
         self._log.info("{line}", line=self._describe())

@@ -60,6 +60,8 @@ class StreamProtocol(Protocol):
         """
         Parse, and dispatch what came of it.
         """
+        if self._ending:
+            return  # its last frame may have been cut: what follows would be read out of step
         events = self._parser.feed(data)
         if events:
             self.quiet = 0
@@ -92,7 +94,7 @@ class StreamProtocol(Protocol):
         """
         Read from the peer, or let it wait.
         """
-        if self._over:
+        if self._over or self._ending:
             return
         if self.factory.held:
             self.transport.pauseProducing()
@@ -150,7 +152,10 @@ class AnsweringProtocol(StreamProtocol):
         Take no more from this peer; the link is closed as soon as all is answered.
         """
         self._finish()
-        if self._unanswered or self._over or self._closed:
+        if self._over or self._closed:
+            return
+        if self._unanswered:
+            self.transport.pauseProducing()
             return
         self._closed = True
         self.transport.unregisterProducer()
@@ -199,6 +204,7 @@ class AnsweringProtocol(StreamProtocol):
             return
         self._log.failure("{name}: {host}", failure, name=self.factory.name, host=self.host)
         if not self._over:
+            self._closed = True
             self.transport.abortConnection()
 
 

@@ -216,10 +216,13 @@ class Archive:
             with closing(sqlite3.connect(self.path, isolation_level=None)) as connection:
                 connection.execute("PRAGMA query_only = ON")
                 connection.execute("PRAGMA busy_timeout = 10000")
-                if (found := schema(connection, self.path)) != VERSION:
+                found = schema(connection, self.path)
+                if found > VERSION:
+                    raise StoreError(f"{self.path}: made by a newer sensord (schema {found})")
+                if found < VERSION:
                     raise StoreError(
-                        f"{self.path}: has schema {found}, not {VERSION}; an older one is brought"
-                        " up to date when the daemon starts"
+                        f"{self.path}: has schema {found}; the daemon brings it to {VERSION} when"
+                        " it starts"
                     )
                 yield connection
         except sqlite3.Error as error:

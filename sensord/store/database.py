@@ -3,6 +3,7 @@ The database: SQLite, and all that is written to it. Everything here blocks, and
 writer's thread.
 """
 
+import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -79,6 +80,7 @@ class Database:
     @param describe: tells what is known of a series, by device and name.
     @param maxQuarantine: frames that the quarantine keeps.
     @param connect: opens the file.
+    @param replace: whether a file that is broken is to be set aside, and a new one begun.
     """
 
     _log = Logger()
@@ -89,10 +91,13 @@ class Database:
         describe: Callable[[str, str], Description] = lambda device, name: Description(device),
         maxQuarantine: int = 10_000,
         connect: Callable[[Path], sqlite3.Connection] = schema.connect,
+        replace: bool = True,
     ) -> None:
         self.path = path
         self._maxQuarantine = maxQuarantine
         self._connect = partial(connect, path)
+        self._replace = replace
+        self._files: list[tuple[int, int] | None] = []
         self._connection: sqlite3.Connection | None = None
         self._ids = Series(describe)
 
@@ -106,11 +111,11 @@ class Database:
             try:
                 self._begin()
             except sqlite3.DatabaseError as error:
-                if not schema.broken(error):
+                if not schema.broken(error) or not self._replace:
                     raise
                 self._setAside(error)
                 self._begin()
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, OSError, ValueError) as error:
             self.close()
             raise StoreError(f"{self.path}: {error}") from error
 
@@ -118,6 +123,7 @@ class Database:
         self._connection = self._connect()
         with self._transaction() as connection:
             self._ids.open(connection)
+        self._files = self._identities()
 
     def close(self) -> None:
         """
@@ -137,18 +143,39 @@ class Database:
             the intake: it was left out as a whole, and the others are stored.
         @raise Exception: if nothing was stored; the same parts may be tried again.
         """
+        if self._connection is not None and self._files != self._identities():
+            self._log.error("{path} was moved or replaced under us", path=self.path)
+            self.close()
+        try:
+            return self._attempt(parts)
+        except sqlite3.DatabaseError as error:
+            if not schema.broken(error):
+                raise
+        # It may be the connection that is broken: only a second one is believed.
+        try:
+            return self._attempt(parts)
+        except sqlite3.DatabaseError as error:
+            if not schema.broken(error) or not self._replace:
+                raise
+            self._setAside(error)
+            return self._attempt(parts)
+
+    def _attempt(self, parts: Sequence[Part]) -> dict[int, Exception]:
         try:
             if self._connection is None:
                 self.open()
             return self._commit(parts)
-        except sqlite3.DatabaseError as error:
+        except sqlite3.DatabaseError:
             # Whatever state this connection is in, the next attempt begins with a new one.
             self.close()
-            if not schema.broken(error):
-                raise
-            self._setAside(error)
-            self.open()
-            return self._commit(parts)
+            raise
+
+    def _identities(self) -> list[tuple[int, int] | None]:
+        """
+        Which files the database and its log are just now. What is written to a file that was
+        deleted is lost when it is closed, without any error.
+        """
+        return [_identity(self.path), _identity(f"{self.path}-wal")]
 
     def expire(self, before: int, most: int) -> int:
         """
@@ -335,3 +362,11 @@ class Database:
                     connection.execute("ROLLBACK")
             raise
         self._ids.keep()
+
+
+def _identity(path: Path | str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino

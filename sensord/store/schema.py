@@ -16,8 +16,9 @@ VERSION = 1
 #: What brings a database of each older version to the next one: SQL, run in a transaction.
 MIGRATIONS: Mapping[int, str] = {}
 
-#: How long a statement waits for another process that writes, in milliseconds.
-_BUSY = 10_000
+#: How long a statement waits for another process that writes, in milliseconds. While it waits,
+#: devices go on sending to a gateway that cannot store.
+_BUSY = 1_000
 
 _APPLICATION = 0x73656E73
 
@@ -29,25 +30,25 @@ class StoreError(Exception):
 
 
 def connect(
-    path: Path, version: int = VERSION, migrations: Mapping[int, str] = MIGRATIONS
+    path: Path,
+    version: int = VERSION,
+    migrations: Mapping[int, str] = MIGRATIONS,
+    busy: int = _BUSY,
 ) -> sqlite3.Connection:
     """
     Open a database for writing. It is made if it is not there, and migrated if it is older; a copy
     of the old one is kept beside it.
 
     @param version: the schema that is wanted.
+    @param busy: how long to wait for another process that writes, in milliseconds.
     @raise StoreError: if it is no database of ours, or one of a newer version.
     @raise sqlite3.Error: if it cannot be opened.
     """
     if path.exists():
-        # A file that is none of SQLite's shows later too, but only after SQLite has thrown away the
-        # log beside it. (To look into the file ourselves would be worse: closing it would end
-        # all locks that this process has on it.)
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?immutable=1", uri=True)) as probe:
-            probe.execute("PRAGMA schema_version").fetchone()
+        _probe(path)
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
-        connection.execute(f"PRAGMA busy_timeout = {_BUSY}")
+        connection.execute(f"PRAGMA busy_timeout = {busy}")
         if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.executescript(
@@ -69,6 +70,24 @@ def connect(
     return connection
 
 
+def _probe(path: Path) -> None:
+    """
+    Make sure that a file is none of another kind. That would show later too, but only after SQLite
+    has thrown away the log beside it. (To look into the file ourselves would be worse: closing it
+    would end all locks that this process has on it.)
+
+    @raise sqlite3.DatabaseError: if it is not SQLite's.
+    """
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?immutable=1", uri=True)) as probe:
+        try:
+            probe.execute("PRAGMA schema_version").fetchone()
+        except sqlite3.DatabaseError as error:
+            # Nothing else is to be believed here: without its log, a database that was cut off
+            # while the log was being emptied looks broken, and is not.
+            if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
+                raise
+
+
 def schema(connection: sqlite3.Connection, path: Path) -> int:
     """
     The schema version of an open database.
@@ -80,8 +99,9 @@ def schema(connection: sqlite3.Connection, path: Path) -> int:
     row = connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
     if row is None:
         raise StoreError(f"{path}: does not say which schema it has")
-    found: int = row[0]
-    return found
+    if not isinstance(row[0], int):
+        raise StoreError(f"{path}: has no schema that is known")
+    return row[0]
 
 
 def broken(error: Exception) -> bool:
@@ -118,6 +138,8 @@ def _migrate(
     migrations: Mapping[int, str],
 ) -> None:
     copy = path.with_name(f"{path.name}.schema-{found}")
+    if any(step not in migrations for step in range(found, version)):
+        raise StoreError(f"{path}: there is no way from schema {found} to {version}")
     # Under another name until it is whole: a copy that was interrupted is none.
     part = path.with_name(f"{copy.name}.part")
     part.unlink(missing_ok=True)

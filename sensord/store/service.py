@@ -150,6 +150,7 @@ class Store(Service):
         self._draining: Deferred[None] | None = None
         self._pausing: tuple[Deferred[None], IDelayedCall] | None = None
         self._hurried = False
+        self._flushing: list[Deferred[None]] = []
         self._expiring: LoopingCall | None = None
         self._closing = self._closed = False
 
@@ -203,17 +204,17 @@ class Store(Service):
 
     def flush(self) -> Deferred[None]:
         """
-        Commit without waiting for the window.
+        Commit what is waiting now, without the window passing first.
 
-        @return: fires when nothing is waiting any more.
+        @return: fires when that is done, or has failed.
         """
         if self._draining is None:
             return succeed(None)
-        idle: Deferred[None] = Deferred()
-        self._draining.chainDeferred(idle)
-        self._hurried = True
+        flushed: Deferred[None] = Deferred()
+        self._flushing.append(flushed)
+        self._hurried = self._gathering is not None
         self._wake()
-        return idle
+        return flushed
 
     def follow(self, callback: Callable[[Sequence[Reading]], None]) -> Callable[[], None]:
         """
@@ -276,13 +277,19 @@ class Store(Service):
                 await self._pause(max(0.0, self._window - waited))
             self._gathering, self._hurried = None, False
             taken = [part for account in self._accounts.values() if (part := account.take())]
+            flushing, self._flushing = self._flushing, []
             count = self.pending
             outcome = await self._commit([part for part, _waiting in taken])
             self._settle(taken, outcome)
             self.pending -= count
             if self.full and self.pending <= self._low:
                 self._change(self.ready, False)
+            for flushed in flushing:
+                flushed.callback(None)
         self._draining = None
+        flushing, self._flushing = self._flushing, []
+        for flushed in flushing:
+            flushed.callback(None)
 
     async def _commit(self, parts: Sequence[Part]) -> dict[int, Exception] | NotStored:
         """

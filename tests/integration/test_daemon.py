@@ -9,6 +9,7 @@ import resource
 import signal
 import socket
 import sqlite3
+import time
 import tomllib
 from collections.abc import Sequence
 from functools import partial
@@ -202,6 +203,53 @@ class DeathTests(IntegrationTestCase):
         self.assertBalanced()
         self.assertQuiet(daemon)
 
+    def test_terminatedUnderLoad(self) -> None:
+        """
+        SIGTERM ends it in a moment, however much peers go on sending, and nothing is stored that
+        they did not send.
+        """
+        daemon = self.launch()
+        peers = [self.connect(daemon.port("poe")) for _ in range(4)]
+        frames = bytes.fromhex("01050446") * 1000
+        sent = dict.fromkeys(peers, 0)
+        for peer in peers:
+            peer.setblocking(False)
+
+        def push() -> bool:
+            for peer in peers:
+                with contextlib.suppress(OSError):
+                    start = sent[peer] % 4
+                    sent[peer] += peer.send(frames[start : start + 1337])
+                with contextlib.suppress(OSError):
+                    peer.recv(65536)
+            return daemon.process.poll() is not None
+
+        until(lambda: push() or self.stored())
+        daemon.process.terminate()
+        until(push)
+        self.assertEqual(daemon.wait(), 0)
+        self.assertEqual({one.name for one in self.archive().latest()} - {"temperature.5"}, set())
+        self.assertBalanced()
+        self.assertQuiet(daemon)
+
+    def test_terminatedWhileFull(self) -> None:
+        """
+        SIGTERM ends it in a moment also while nothing can be stored; what was not acknowledged is
+        given up, and the log says how much.
+        """
+        daemon = self.launch()
+        peer = self.connect(daemon.port("poe"))
+        peer.sendall(bytes.fromhex("01010407") * 100)
+        self.assertEqual(receive(peer, 100), b"\x06" * 100)
+        fill(daemon)
+        peer.sendall(bytes.fromhex("01010408") * 50)
+        daemon.expect("poe: closed, since nothing can be stored")
+        self.assertEqual(daemon.end(), 0)
+        self.assertIn("50 received items were not stored and not acknowledged", daemon.log)
+        self.assertEqual(self.stored(), [7] * 100)
+        self.assertBalanced()
+        self.assertQuiet(daemon)
+
     def test_hungUp(self) -> None:
         """
         SIGHUP, as of a terminal that is closed, ends it as orderly, and so does any signal twice.
@@ -225,17 +273,18 @@ class DeathTests(IntegrationTestCase):
         peer = self.connect(daemon.port("poe"))
         peer.sendall(bytes.fromhex("01010407") * 100)
         self.assertEqual(receive(peer, 100), b"\x06" * 100)
-        size = (self.folder / "sensord.sqlite-wal").stat().st_size
-        pid = daemon.process.pid
-        _soft, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
-        resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, hard))
+        fill(daemon)
         peer.sendall(bytes.fromhex("01010408") * 50)
         daemon.expect("poe: closed, since nothing can be stored")
         until(lambda: refused(port))
+        full = time.monotonic()
         peer.setblocking(False)
         self.assertRaises(BlockingIOError, peer.recv, 1)
         self.assertEqual(self.stored(), [7] * 100)
-        resource.prlimit(pid, resource.RLIMIT_FSIZE, (hard, hard))
+        # It goes on being full for some attempts.
+        until(lambda: time.monotonic() > full + 1.0)
+        self.assertNotIn("storing again", daemon.log)
+        clear(daemon)
         daemon.expect("storing again")
         peer.setblocking(True)
         self.assertEqual(receive(peer, 50), b"\x06" * 50)
@@ -452,6 +501,22 @@ def load(counters: Sequence[Counter], enough: int) -> bool:
     for counter in counters:
         counter.step()
     return sum(counter.acked for counter in counters) >= enough
+
+
+def fill(daemon: Daemon) -> None:
+    """
+    Let all that a daemon writes to files fail, as on a full disk.
+    """
+    _soft, hard = resource.prlimit(daemon.process.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(daemon.process.pid, resource.RLIMIT_FSIZE, (1, hard))
+
+
+def clear(daemon: Daemon) -> None:
+    """
+    Let it write again.
+    """
+    _soft, hard = resource.prlimit(daemon.process.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(daemon.process.pid, resource.RLIMIT_FSIZE, (hard, hard))
 
 
 def kill(pid: int) -> None:

@@ -229,6 +229,26 @@ class AnsweringTests(StreamTestCase):
         self.assertTrue(transport.disconnecting)
         self.assertIsNone(transport.producer)
 
+    def test_endedInMidFrame(self) -> None:
+        """
+        Nothing more is read from a peer whose link is being closed: its last frame was cut, and
+        what follows would be taken for frames that it never sent.
+        """
+        factory = self.build(ack=True)
+        protocol, transport = self.connect(factory)
+        protocol.dataReceived(FRAME + FRAME[:1])
+        factory.end()
+        self.assertEqual(transport.producerState, "paused")
+        factory.hold(True)
+        factory.hold(False)
+        protocol.pauseProducing()
+        protocol.resumeProducing()
+        self.assertEqual(transport.producerState, "paused")
+        protocol.dataReceived(FRAME[1:] + FRAME)
+        self.assertEqual(self.names(), ["fire.255"])
+        self.assertEqual(transport.value(), b"\x06\x15")
+        self.assertTrue(transport.disconnecting)
+
     def test_lost(self) -> None:
         """
         Nothing is written to a link that is gone.

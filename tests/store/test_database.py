@@ -19,7 +19,7 @@ from sensord.devices import Description
 from sensord.reading import Clock, Intake, Quarantined, Reading, Value
 from sensord.store.archive import Archive
 from sensord.store.database import Database, Part, fromColumn
-from sensord.store.schema import StoreError
+from sensord.store.schema import StoreError, connect
 from tests.store.support import (
     Disk,
     aside,
@@ -626,6 +626,78 @@ class UnfitTests(DatabaseTestCase):
         errors = self.database.commit([part(unfit, listener="\ud800"), part(intake(reading(2)))])
         self.assertEqual(list(errors), [id(unfit)])
         self.assertEqual(list(stored(self.path)), [("balcony", "temperature", 2)])
+
+
+class InterruptedTests(DatabaseTestCase):
+    """
+    A file that was left in the middle of things, and files that are not there any more.
+    """
+
+    def test_checkpoint(self) -> None:
+        """
+        A database that was cut off while its log was being copied into it is not broken: the log
+        has all that is missing.
+        """
+        connection = connect(self.path)
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        connection.execute("BEGIN")
+        connection.execute("INSERT INTO series VALUES (1, 'a', 'b', '', '{}', '', '', '')")
+        rows = [(1, time, "x" * 50, 2) for time in range(20_000)]
+        connection.executemany(
+            "INSERT INTO readings (series, time, value, clock) VALUES (?, ?, ?, ?)", rows
+        )
+        connection.execute("COMMIT")
+        log = Path(f"{self.path}-wal").read_bytes()
+        connection.close()
+        content = self.path.read_bytes()
+        self.path.write_bytes(content[: len(content) // 2 // 4096 * 4096])
+        Path(f"{self.path}-wal").write_bytes(log)
+        self.database.open()
+        self.assertEqual(aside(self.path), [])
+        self.assertEqual(len(stored(self.path)), len(rows))
+
+    def test_deleted(self) -> None:
+        """
+        What is committed after the file was deleted goes to a new file, and the log says so.
+        """
+        self.commit(intake(reading(1)))
+        for suffix in ("", "-wal", "-shm"):
+            Path(f"{self.path}{suffix}").unlink()
+        with capturedLogs() as events:
+            self.commit(intake(reading(2)))
+        self.assertEqual(list(stored(self.path)), [("balcony", "temperature", 2)])
+        self.assertEqual(len(events), 1)
+
+    def test_logDeleted(self) -> None:
+        """
+        What was committed before the log was deleted is not lost with it.
+        """
+        self.commit(intake(reading(1)))
+        Path(f"{self.path}-wal").unlink()
+        self.commit(intake(reading(2)))
+        self.database.close()
+        times = [time for _device, _name, time in stored(self.path)]
+        self.assertEqual(times, [1, 2])
+
+    def test_replaced(self) -> None:
+        """
+        A file that was put in the place of the database is not written to under its name.
+        """
+        self.commit(intake(reading(1)))
+        other = self.path.with_name("other")
+        other.write_bytes(b"Dear diary, " * 500)
+        other.replace(self.path)
+        self.commit(intake(reading(2)))
+        self.assertEqual(list(stored(self.path)), [("balcony", "temperature", 2)])
+        self.assertEqual(len(aside(self.path)), 1)
+
+    def test_notReplacing(self) -> None:
+        """
+        Who only helps the daemon sets no file aside, whatever is wrong with it.
+        """
+        self.path.write_bytes(b"Dear diary, " * 500)
+        self.assertRaises(StoreError, Database(self.path, replace=False).open)
+        self.assertEqual(aside(self.path), [])
 
 
 class BrokenTests(DatabaseTestCase):

@@ -473,6 +473,24 @@ class FlushTests(StoreTestCase):
         self.successResultOf(done)
         self.assertEqual(self.times(), [1, 2])
 
+    def test_stream(self) -> None:
+        """
+        A flush is over when what was waiting is stored, however much goes on coming.
+        """
+        self.writer.holding = True
+        self.record(1)
+        flushed = self.store.flush()
+        for time in range(2, 5):
+            self.record(time)
+            self.assertNoResult(flushed)
+            if time == 3:
+                self.writer.release()
+                break
+        self.successResultOf(flushed)
+        self.assertGreater(self.store.pending, 0)
+        self.clock.advance(1)
+        self.writer.release()
+
 
 class FollowTests(StoreTestCase):
     """
