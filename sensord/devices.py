@@ -171,27 +171,28 @@ class PacketSource:
         """
         See L{Source.decode}.
         """
-        readings: list[Reading] = []
-        verdicts = b""
-        rejected: list[Rejected] = []
-        quarantined: list[Quarantined] = []
-        for event in events:
-            if isinstance(event, Skipped):
-                rejected.append(Rejected(event.data, event.why))
-                verdicts += REFUSED
-                continue
-            verdicts += ACCEPTED
-            arrival = self._arrivals.take()
-            layout = self._layouts.get(event.device)
-            why = layout.differs(event) if layout else f"device {event.device} has no description"
-            if layout is None or why:
-                data = esp8266.encode(event)
-                quarantined.append(Quarantined(arrival, host, data, why, "esp8266"))
-                continue
-            found, bad = layout.decode(event.data, self._times(event, arrival))
-            readings += found
-            rejected += bad
-        return Intake(readings, verdicts, rejected, quarantined)
+        intakes = [self._one(host, event) for event in events]
+        if len(intakes) == 1:
+            return intakes[0]
+        return Intake(
+            [reading for intake in intakes for reading in intake.readings],
+            b"".join(intake.verdicts for intake in intakes),
+            [rejected for intake in intakes for rejected in intake.rejected],
+            [frame for intake in intakes for frame in intake.quarantined],
+        )
+
+    def _one(self, host: str, event: esp8266.Packet | Skipped) -> Intake:
+        if isinstance(event, Skipped):
+            return Intake([], REFUSED, [Rejected(event.data, event.why)])
+        arrival = self._arrivals.take()
+        layout = self._layouts.get(event.device)
+        why = layout.differs(event) if layout else f"device {event.device} has no description"
+        if layout is None or why:
+            data = esp8266.encode(event)
+            frame = Quarantined(arrival, host, data, why, "esp8266")
+            return Intake([], ACCEPTED, (), [frame])
+        readings, rejected = layout.decode(event.data, self._times(event, arrival))
+        return Intake(readings, ACCEPTED, rejected)
 
     def _times(self, packet: esp8266.Packet, arrival: int) -> list[int]:
         """

@@ -123,7 +123,7 @@ class PacketSourceTests(SynchronousTestCase):
             for name, value in OLDER
         ]
         newer = [Reading("weather/1", name, value, NOW, Clock.BACKDATED) for name, value in NEWER]
-        self.assertEqual(intake, Intake(older + newer, b"\x06", [], []))
+        self.assertEqual(intake, Intake(older + newer, b"\x06"))
         kinds = [type(reading.value) for reading in intake.readings]
         self.assertEqual(kinds, [int, float, float] * 2)
 
@@ -287,7 +287,7 @@ class PacketSourceTests(SynchronousTestCase):
         intake = self.stock().decode(HOST, events)
         why = "device 9 has no description"
         self.assertEqual(
-            intake, Intake([], b"\x06", [], [Quarantined(NOW, HOST, data, why, "esp8266")])
+            intake, Intake([], b"\x06", (), [Quarantined(NOW, HOST, data, why, "esp8266")])
         )
 
     def test_aSizeThatDiffersIsQuarantined(self) -> None:

@@ -131,17 +131,16 @@ class PacketParser:
         length, wake, interval, size, device, sensors = self._header
         data = packet[_HEADER.size :]
         whole = len(data) - len(data) % size
+        if whole == length:
+            return [Packet(wake, interval, size, device, sensors, data)]
         events: list[Packet | Skipped] = []
         if whole:
             events.append(Packet(wake, interval, size, device, sensors, data[:whole]))
-        if whole < length:
-            why = (
-                f"{length - whole} bytes left over"
-                if len(data) == length
-                else (f"cut short, {len(data)} of {length} bytes")
-            )
-            why += f": {whole // size} whole measurements of {size} are kept"
-            events.append(Skipped(data[whole:][:SAMPLE], why))
+        why = f"{length - whole} bytes left over"
+        if len(data) < length:
+            why = f"cut short, {len(data)} of {length} bytes"
+        why += f": {whole // size} whole measurements of {size} are kept"
+        events.append(Skipped(data[whole:][:SAMPLE], why))
         return events
 
     def _swallow(self, data: bytes) -> Sequence[Skipped]:
@@ -196,12 +195,12 @@ def _fault(header: tuple[int, ...]) -> str:
     What makes a header unbelievable; empty if nothing does.
     """
     length, _wake, interval, size, _device, _sensors = header
+    if 0 < size <= length <= MAX_LENGTH and interval:
+        return ""
     if length > MAX_LENGTH:
         return f"length {length} is above {MAX_LENGTH}"
     if size == 0:
         return "0 bytes per measurement"
     if interval == 0:
         return "0 seconds between measurements"
-    if length < size:
-        return f"length {length} is less than a measurement of {size}"
-    return ""
+    return f"length {length} is less than a measurement of {size}"
