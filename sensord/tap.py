@@ -25,6 +25,9 @@ from sensord.store.schema import StoreError
 
 _CONFIG = Path("sensord.toml")
 
+#: File descriptors that are needed beside those of connections.
+_SPARE = 50
+
 
 class Options(usage.Options):
     """
@@ -142,7 +145,13 @@ class Daemon(Service):
 
         @raise StartError: if it cannot be started.
         """
-        _raiseLimit()
+        wanted = sum(one.max_connections for one in self.gateway.settings.listeners)
+        if wanted + _SPARE > (limit := _raiseLimit()):
+            self._log.warn(
+                "max_connections are {wanted} together, but the system allows {limit} open files",
+                wanted=wanted,
+                limit=limit,
+            )
         try:
             self.gateway.startService()
         except (ConfigError, StoreError, CannotListenError) as error:
@@ -180,12 +189,15 @@ class Daemon(Service):
             self._reactor.stop()
 
 
-def _raiseLimit() -> None:
+def _raiseLimit() -> int:
     """
     Many connections need many file descriptors: take as many as the system lets us have.
+
+    @return: how many those are.
     """
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
 
 
 def makeService(options: Options) -> IService:

@@ -334,7 +334,7 @@ class StreamFactory(ServerFactory):
                 self._rarely.warn(
                     "idle",
                     connection.host,
-                    "{name}: {host} is disconnected: no frame in {timeout} s",
+                    "{name}: {host} is disconnected: no frame in {timeout:g} s",
                     name=self.name,
                     host=connection.host,
                     timeout=self._timeout,

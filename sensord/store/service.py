@@ -332,10 +332,15 @@ class Store(Service):
         """
         Tell those who wait, and those who follow, what became of a transaction.
         """
+        unfit = {} if isinstance(outcome, NotStored) else dict(outcome)
         for _part, waiting in taken:
             for intake, deferred in waiting:
-                unfit = outcome if isinstance(outcome, NotStored) else outcome.get(id(intake))
-                deferred.callback(None) if unfit is None else deferred.errback(unfit)
+                error = unfit.pop(id(intake), None)
+                if isinstance(outcome, NotStored):
+                    error = outcome
+                deferred.callback(None) if error is None else deferred.errback(error)
+        for error in unfit.values():  # of which nobody else will hear
+            self._log.error("readings that cannot be stored are rejected: {error}", error=error)
         if not self._followers or isinstance(outcome, NotStored):
             return
         readings = [

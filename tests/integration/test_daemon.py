@@ -346,6 +346,20 @@ class StartTests(IntegrationTestCase):
         self.assertNotIn("Traceback", log)
         self.assertFalse((self.folder / "twistd.pid").exists())
 
+    def test_fewFiles(self) -> None:
+        """
+        It says so when more connections are configured than the system has descriptors for.
+        """
+        self.configure(
+            CONFIG.format(weather=0, poe=0).replace("ack", "max_connections = 9999999\nack")
+        )
+        daemon = self.start()
+        daemon.expect("max_connections are 19999998 together, but the system allows")
+        peer = self.connect(daemon.port("poe"))
+        peer.sendall(bytes.fromhex("01010407"))
+        self.assertEqual(receive(peer, 1), b"\x06")
+        self.assertEqual(daemon.end(), 0)
+
     def test_noFolder(self) -> None:
         """
         A database that cannot be made costs one line and a non-zero exit.

@@ -391,6 +391,17 @@ class NoWindowTests(StoreTestCase):
         self.successResultOf(first)
         self.successResultOf(second)
 
+    def test_unfitUnawaited(self) -> None:
+        """
+        A reading that cannot be stored, and for which nobody waits, is logged.
+        """
+        with capturedLogs() as events:
+            self.store.account("weather").add(intake(reading(1, float("nan"))))
+            self.store.account("weather").add(intake(reading(2)))
+            self.clock.advance(1)
+        self.assertEqual(len(events), 1)
+        self.assertEqual(self.times(), [2])
+
 
 class FlushTests(StoreTestCase):
     """
