@@ -123,6 +123,11 @@ class Database:
         self._connection = self._connect()
         with self._transaction() as connection:
             self._ids.open(connection)
+            # Written each time, so that a disk that is full shows before any port is opened.
+            connection.execute(
+                "INSERT INTO meta VALUES ('opened', CAST(strftime('%s', 'now') AS INTEGER))"
+                " ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+            )
         self._files = self._identities()
 
     def close(self) -> None:

@@ -5,7 +5,8 @@ PRAGMA application_id = 0x73656e73;  -- "sens"
 
 BEGIN IMMEDIATE;
 
--- schema: the version of these tables. expired_readings, expired_quarantine: how many rows of
+-- schema: the version of these tables. opened: when a daemon last began to write, in seconds since
+-- the epoch. expired_readings, expired_quarantine: how many rows of
 -- each retention has removed, so that the ledger can still be proved.
 CREATE TABLE meta (
     key TEXT PRIMARY KEY,

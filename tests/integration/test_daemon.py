@@ -346,6 +346,24 @@ class StartTests(IntegrationTestCase):
         self.assertNotIn("Traceback", log)
         self.assertFalse((self.folder / "twistd.pid").exists())
 
+    def test_fullAtStart(self) -> None:
+        """
+        A daemon that finds the disk full does not start, so that devices are refused.
+        """
+        daemon = self.launch()
+        daemon.port("poe")
+        self.connect(daemon.port("poe")).sendall(bytes.fromhex("01010407"))
+        until(lambda: self.stored() == [7])
+        self.assertEqual(daemon.end(), 0)
+        limited = (
+            "import resource; _, hard = resource.getrlimit(resource.RLIMIT_FSIZE);"
+            "resource.setrlimit(resource.RLIMIT_FSIZE, (1, hard));" + twistd()[-1]
+        )
+        failed = self.run_(*twistd()[:-1], limited, "-n", "--pidfile=", "sensord")
+        self.assertEqual(failed.returncode, 1)
+        self.assertRegex(failed.stdout, r"sensord: \S+sensord.sqlite: ")
+        self.assertNotIn("Traceback", failed.stdout + failed.stderr)
+
     def test_fewFiles(self) -> None:
         """
         It says so when more connections are configured than the system has descriptors for.
