@@ -3,7 +3,6 @@ The configuration: TOML in, frozen structs out. Every fault is found in one go, 
 line that names the file, the table and the key.
 """
 
-import operator
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,15 +22,6 @@ Network = IPv4Network | IPv6Network
 WIRES: dict[str, Callable[[], Parser[Any]]] = {
     "esp8266": esp8266.PacketParser,
     "poe": poe.FrameParser,
-}
-
-#: What a threshold may compare with.
-OPERATORS: dict[str, Callable[[float, float], bool]] = {
-    "<": operator.lt,
-    "<=": operator.le,
-    "==": operator.eq,
-    ">=": operator.ge,
-    ">": operator.gt,
 }
 
 _SPANS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31557600}

@@ -108,6 +108,14 @@ class Listener(Service):
         super().stopService()
         self._wanted = False
         self.factory.end()
+        refused, oddities = self.factory.refused, self.factory.source.oddities
+        if refused or oddities:
+            self._log.info(
+                "{name}: refused {refused} connections, stored {oddities} frames of unknown opt",
+                name=self.name,
+                refused=refused,
+                oddities=oddities,
+            )
         return self._move()
 
     async def disconnect(self) -> None:

@@ -226,7 +226,7 @@ class StreamFactory(ServerFactory):
     """
     The connections of one listener.
 
-    @param source: decodes its frames.
+    @ivar source: decodes its frames.
     @ivar account: where they are stored.
     @param clock: for the idle time.
     @ivar held: whether devices have to wait just now.
@@ -250,7 +250,7 @@ class StreamFactory(ServerFactory):
         self.held = False
         self.refused = 0
         self._parser = parser
-        self._source = source
+        self.source = source
         self._protocol = AnsweringProtocol if settings.ack else StreamProtocol
         self._rarely = Rarely(self._log, clock)
         self._most = settings.max_connections
@@ -289,7 +289,7 @@ class StreamFactory(ServerFactory):
         """
         What came of events, which is complained about where it is no reading.
         """
-        intake = self._source.decode(host, events)
+        intake = self.source.decode(host, events)
         if intake.rejected or intake.quarantined:
             for data, why in intake.rejected:
                 self._complain("rejected", host, host, why, data)

@@ -218,7 +218,8 @@ class Store(Service):
 
     def follow(self, callback: Callable[[Sequence[Reading]], None]) -> Callable[[], None]:
         """
-        Be told about readings after their commit, a transaction at a time.
+        Be told about readings after their commit, a transaction at a time: also about those that
+        were there already and count as duplicates.
 
         @return: call it to hear no more.
         """

@@ -85,6 +85,18 @@ class IntegrationTestCase(DaemonTestCase):
         """
         self.assertEqual(audit(self.archive()).faults, [])
 
+    def fill(self, daemon: Daemon) -> socket.socket:
+        """
+        Fill the disk under a device that has 100 frames acknowledged and then sends 50 more.
+        """
+        peer = self.connect(daemon.port("poe"))
+        peer.sendall(bytes.fromhex("01010407") * 100)
+        self.assertEqual(receive(peer, 100), b"\x06" * 100)
+        fill(daemon)
+        peer.sendall(bytes.fromhex("01010408") * 50)
+        daemon.expect("poe: closed, since nothing can be stored")
+        return peer
+
 
 class DeviceTests(IntegrationTestCase):
     """
@@ -238,12 +250,7 @@ class DeathTests(IntegrationTestCase):
         given up, and the log says how much.
         """
         daemon = self.launch()
-        peer = self.connect(daemon.port("poe"))
-        peer.sendall(bytes.fromhex("01010407") * 100)
-        self.assertEqual(receive(peer, 100), b"\x06" * 100)
-        fill(daemon)
-        peer.sendall(bytes.fromhex("01010408") * 50)
-        daemon.expect("poe: closed, since nothing can be stored")
+        self.fill(daemon)
         self.assertEqual(daemon.end(), 0)
         self.assertIn("50 received items were not stored and not acknowledged", daemon.log)
         self.assertEqual(self.stored(), [7] * 100)
@@ -270,12 +277,7 @@ class DeathTests(IntegrationTestCase):
         """
         port = freePort()
         daemon = self.launch(poe=port)
-        peer = self.connect(daemon.port("poe"))
-        peer.sendall(bytes.fromhex("01010407") * 100)
-        self.assertEqual(receive(peer, 100), b"\x06" * 100)
-        fill(daemon)
-        peer.sendall(bytes.fromhex("01010408") * 50)
-        daemon.expect("poe: closed, since nothing can be stored")
+        peer = self.fill(daemon)
         until(lambda: refused(port))
         full = time.monotonic()
         peer.setblocking(False)

@@ -182,6 +182,20 @@ class ListenerTests(SynchronousTestCase):
         listener.steer(True, False)
         self.assertEqual(self.reactor.open, set())
 
+    def test_figures(self) -> None:
+        """
+        When it stops, it says how many connections it refused.
+        """
+        listener = self.start(max_connections=1)
+        for _ in range(3):
+            listener.factory.buildProtocol(None).makeConnection(StringTransport())
+        with capturedLogs() as events:
+            self.successResultOf(listener.stopService())
+        self.assertEqual(
+            [formatEvent(event) for event in events],
+            ["weather: refused 2 connections, stored 0 frames of unknown opt"],
+        )
+
     def test_stoppedWhileTaken(self) -> None:
         """
         A listener can be stopped while it waits for its port.
