@@ -81,21 +81,25 @@ def visit(port: int, connections: int) -> Send:
     """
     address = "127.0.0.1", port
     # Closed connections linger; from one address the kernel would search ever longer for a port.
+    half = connections // 2
     homes = cycle([(f"127.2.0.{number}", 0) for number in range(1, 251)])
 
     def send(total: int) -> None:
-        open = deque[socket]()
-        for home in islice(homes, total):
-            if len(open) == connections:
-                _leave(open.popleft())
+        probes = deque[socket]()
+        for number, home in enumerate(islice(homes, total), 1):
             device = socket()
             device.setsockopt(IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
             device.bind(home)
             device.connect(address)
             device.send(PACKET)
+            if number % half:
+                device.close()
+                continue
             device.shutdown(SHUT_WR)
-            open.append(device)
-        for device in open:
+            probes.append(device)
+            if len(probes) == 2:
+                _leave(probes.popleft())
+        for device in probes:
             _leave(device)
 
     return send

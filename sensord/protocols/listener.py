@@ -18,6 +18,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from sensord.config import ConfigError, ListenerSettings
+from sensord.protocols.doorstep import doorstep
 from sensord.protocols.stream import StreamFactory
 
 #: Seconds between attempts to open a port again that somebody else took meanwhile.
@@ -161,7 +162,7 @@ class Listener(Service):
                 continue
             assert self._endpoint is not None
             try:
-                self._port = await self._endpoint.listen(self.factory)
+                self._opened(await self._endpoint.listen(self.factory))
             except CannotListenError as error:
                 if not complained:
                     self._log.error("{name}: {error}", name=self.name, error=error)
@@ -169,7 +170,10 @@ class Listener(Service):
                 await deferLater(self._reactor, _REOPEN, lambda: None)
 
     def _opened(self, port: IListeningPort) -> None:
-        self._port = port
+        settings = self._settings
+        brief = settings.wire == "esp8266" and not settings.ack
+        plain = re.match("tcp[46]?:", settings.listen)
+        self._port = doorstep(self._reactor, port, self.factory) if brief and plain else port
 
     def _describe(self) -> str:
         settings = self._settings

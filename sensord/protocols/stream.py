@@ -272,18 +272,26 @@ class StreamFactory(ServerFactory):
         Let a peer in, or not.
         """
         host = _host(addr)
-        why = ""
-        if len(self.connections) >= self._most:
-            why = f"there are {self._most} connections already"
-        elif self._networks and not self._allowed(host):
-            why = "its network is not allowed"
-        if not why:
-            return self._protocol(self, host, self._parser())
+        return self._protocol(self, host, self._parser()) if self._admits(host) else Refusal()
+
+    def take(self, host: str, data: bytes) -> None:
+        """
+        Take in all that a peer had to say, which has hung up since and expects no answer.
+        """
+        host = _plain(host)
+        if self._admits(host):
+            parser = self._parser()
+            if events := [*parser.feed(data), *parser.close()]:
+                self.account.add(self.decode(host, events))
+
+    def refuse(self, host: str, why: str) -> None:
+        """
+        Count a peer that is not let in.
+        """
         self.refused += 1
         self._rarely.warn(
             "refused", host, "{name}: {host} is refused: {why}", name=self.name, host=host, why=why
         )
-        return Refusal()
 
     def decode(self, host: str, events: Sequence[Any]) -> Intake:
         """
@@ -353,6 +361,19 @@ class StreamFactory(ServerFactory):
             data=data[:32].hex(" ") or "(no bytes)",
         )
 
+    def _admits(self, host: str) -> bool:
+        """
+        Whether a peer is let in; one that is not is counted.
+        """
+        if len(self.connections) >= self._most:
+            why = f"there are {self._most} connections already"
+        elif self._networks and not self._allowed(host):
+            why = "its network is not allowed"
+        else:
+            return True
+        self.refuse(host, why)
+        return False
+
     def _allowed(self, host: str) -> bool:
         try:
             address = ip_address(host)
@@ -363,9 +384,14 @@ class StreamFactory(ServerFactory):
 
 def _host(addr: IAddress | None) -> str:
     """
-    The host part of a peer's address. An IPv4 peer of an IPv6 port is the IPv4 host that it is.
+    The host part of a peer's address.
     """
     host: str | None = getattr(addr, "host", None)
-    if host is None:
-        return "local"
+    return "local" if host is None else _plain(host)
+
+
+def _plain(host: str) -> str:
+    """
+    A host as people know it. An IPv4 peer of an IPv6 port is the IPv4 host that it is.
+    """
     return host.removeprefix("::ffff:").partition("%")[0] if ":" in host else host
