@@ -9,7 +9,7 @@ the first, when the last is sent.
 
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count, cycle, islice
 from socket import IPPROTO_IP, IPPROTO_TCP, SHUT_WR, TCP_NODELAY, socket
 from time import monotonic
@@ -21,6 +21,17 @@ FRAMES = [bytes((1, id, id % 6, 60 + id)) for id in range(21)]
 
 #: The packet that the description of the wire format gives as an example: two measurements.
 PACKET = bytes.fromhex("0c00100e7800060103 7800006e0068 7900046e0468")
+
+#: How a WebSocket device begins.
+HANDSHAKE = (
+    b"GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: L159VM0TWUzyDxwJEIEzjw==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+
+_MASK = bytes.fromhex("a1b2c3d4")
+
+#: How many different messages of each device lie ready.
+_TURNS = 21
 
 #: How many connections may wait to be accepted. Twisted's backlog is 50: those beyond it would be
 #: tried again by the kernel, after a whole second.
@@ -42,17 +53,71 @@ def trickle(port: int, connections: int) -> Send:
 
     @return: sends a number of frames, which must be a multiple of the connections.
     """
-    sends = [device.send for device in islice(_devices(port), connections)]
+    devices = list(islice(_devices(port), connections))
     _settle(port)
-    frames = cycle(FRAMES)
+    return _inTurn(devices, [[frame] * connections for frame in FRAMES])
+
+
+def speak(port: int, connections: int) -> Send:
+    """
+    Many connections, a line of two values a write, in turn.
+
+    @return: sends a number of lines, which must be a multiple of the connections.
+    """
+    devices = list(islice(_devices(port), connections))
+    _settle(port)
+    return _inTurn(
+        devices,
+        [
+            [b"%d %d %d.5\r\n" % (node, 60 + turn, 200 + node % 50) for node in range(connections)]
+            for turn in range(_TURNS)
+        ],
+    )
+
+
+def chat(port: int, connections: int) -> Send:
+    """
+    Many WebSocket connections, a message of two values a write, in turn.
+
+    @return: sends a number of messages, which must be a multiple of the connections.
+    """
+    devices = list(islice(_devices(port), connections))
+    for device in devices:
+        device.sendall(HANDSHAKE)
+        device.recv(4096)
+    return _inTurn(
+        devices,
+        [
+            [_masked(b"%d,%d,%d.5" % (id, turn, 20 + id % 10)) for id in range(connections)]
+            for turn in range(_TURNS)
+        ],
+    )
+
+
+def _masked(text: bytes) -> bytes:
+    """
+    A short text in a frame, as a client sends it.
+    """
+    mask = bytes(byte ^ _MASK[place % 4] for place, byte in enumerate(text))
+    return bytes((0x81, 0x80 | len(text))) + _MASK + mask
+
+
+def _inTurn(devices: Sequence[socket], turns: Sequence[Sequence[bytes]]) -> Send:
+    """
+    Each device writes one message, and then each its next.
+
+    @param turns: in each a message for each device; they are used again and again.
+    """
+    sends = [device.send for device in devices]
+    endless = cycle([list(zip(sends, turn, strict=True)) for turn in turns])
 
     def send(total: int) -> None:
-        turns, rest = divmod(total, connections)
+        count, rest = divmod(total, len(sends))
         if rest:
-            raise ValueError(f"{total} is no multiple of {connections}")
-        for frame in islice(frames, turns):
-            for each in sends:
-                each(frame)
+            raise ValueError(f"{total} is no multiple of {len(sends)}")
+        for turn in islice(endless, count):
+            for each, message in turn:
+                each(message)
 
     return send
 
@@ -124,7 +189,9 @@ def stay(port: int, connections: int) -> Send:
 
 #: By what a case calls them.
 CLIENTS: dict[str, Callable[[int, int], Send]] = {
+    "chat": chat,
     "flood": flood,
+    "speak": speak,
     "stay": stay,
     "trickle": trickle,
     "visit": visit,

@@ -17,11 +17,14 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.stdio import StandardIO
 from twisted.logger import globalLogBeginner, textFileLogObserver
 from twisted.protocols.basic import LineOnlyReceiver
+from wsproto import ConnectionType, WSConnection
+from wsproto.events import AcceptConnection, Request, TextMessage
 
 from benchmarks.marks import Job, Mark, descriptors, mark
-from sensord.config import DEFAULTS, StoreSettings
+from sensord.config import DEFAULTS
 from sensord.gateway import Gateway
 from sensord.reading import Clock, Reading
+from sensord.settings import StoreSettings
 from sensord.store import schema
 
 #: As many connections as a case may want.
@@ -76,6 +79,54 @@ class Discard(Protocol):
         tally.left -= len(data)
         if not tally.left:
             tally.done()
+
+
+class Split(Protocol):
+    """
+    The least that a server can do with lines.
+    """
+
+    def __init__(self, tally: Tally) -> None:
+        self._tally = tally
+        self._rest = b""
+
+    def dataReceived(self, data: bytes) -> None:
+        """
+        Split them, and count them.
+        """
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        tally = self._tally
+        for line in lines:
+            if line.split():
+                tally.left -= 1
+        if not tally.left:
+            tally.done()
+
+
+class Bare(Protocol):
+    """
+    The least that a server can do with WebSocket messages, by wsproto.
+    """
+
+    transport: Any
+
+    def __init__(self, tally: Tally) -> None:
+        self._tally = tally
+        self._talk = WSConnection(ConnectionType.SERVER)
+
+    def dataReceived(self, data: bytes) -> None:
+        """
+        Count the messages.
+        """
+        tally, talk = self._tally, self._talk
+        talk.receive_data(data)
+        for event in talk.events():
+            if isinstance(event, Request):
+                self.transport.write(talk.send(AcceptConnection()))
+            elif isinstance(event, TextMessage):
+                tally.left -= 1
+                if not tally.left:
+                    tally.done()
 
 
 class Control(LineOnlyReceiver):
@@ -136,29 +187,40 @@ def gateway(reactor: Any, job: Job, tally: Tally) -> int:
     service.store.follow(tally.follow)
     service.startService()
     address: Any = next(
-        service.listeners[one.name].address for one in settings.listeners if one.wire == job.kind
+        getattr(service.listeners[one.name], "address", None)
+        for one in settings.listeners
+        if one.wire == job.kind
     )
     port: int = address.port
     return port
 
 
-def discard(reactor: Any, job: Job, tally: Tally) -> int:
+def bare(reactor: Any, job: Job, tally: Tally) -> int:
     """
-    Start the bare limit of everything that comes over TCP.
+    Start the bare limit that the job's C{kind} names.
 
     @return: its port.
     """
-    factory = Factory.forProtocol(lambda: Discard(tally))
+    factory = Factory.forProtocol(lambda: BARE[job.kind](tally))
     factory.noisy = False
     port: int = reactor.listenTCP(0, factory, interface="127.0.0.1").getHost().port
     return port
 
 
+#: The limits of what comes over TCP.
+BARE: dict[str, Callable[[Tally], Protocol]] = {
+    "discard": Discard,
+    "split": Split,
+    "wsproto": Bare,
+}
+
 #: What a job's C{kind} may be, beside C{rows}.
 KINDS: dict[str, Callable[[Any, Job, Tally], int]] = {
-    "discard": discard,
+    **dict.fromkeys(BARE, bare),
     "esp8266": gateway,
+    "lines": gateway,
     "poe": gateway,
+    "websocket": gateway,
 }
 
 

@@ -1,33 +1,30 @@
 """
-C{sensord}: the toolbox. It works on the database, whether the daemon runs or not.
+C{sensord}: the toolbox. What works on the database is here, whether the daemon runs or not; what
+asks the daemon is in L{sensord.remote}.
 """
 
-import resource
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from errno import EPIPE
 from functools import partial
-from math import inf
 from pathlib import Path
 from time import time
 from typing import Any
 
 import click
 from msgspec import Struct, json
-from twisted.internet.task import react
 
-from sensord import __version__
+from sensord import __version__, remote
 from sensord.config import ConfigError, Settings, load
 from sensord.devices import Devices
-from sensord.pretend import DEVICES
 from sensord.quarantine import redecode
-from sensord.simulate import Fleet, drive
+from sensord.rehearse import simulate
 from sensord.store.archive import Archive, Held
 from sensord.store.audit import audit
 from sensord.store.database import Database
 from sensord.store.schema import StoreError, connect
-from sensord.text import FORMATS, balance, details, iso, moment, redecoded, summary, table
+from sensord.text import FORMATS, balance, details, iso, moment, redecoded, table
 
 _CONFIG = Path("sensord.toml")
 _DATABASE = Path("sensord.sqlite")
@@ -62,10 +59,12 @@ class Toolbox(Struct, frozen=True):
 
     @ivar config: the configuration file, if one was named.
     @ivar database: the database, if one was named.
+    @ivar socket: the socket of the daemon, if one was named.
     """
 
     config: Path | None = None
     database: Path | None = None
+    socket: Path | None = None
 
     def settings(self) -> Settings | None:
         """
@@ -106,55 +105,20 @@ _file = click.Path(path_type=Path)
 @click.group(cls=_Commands)
 @click.option("--config", type=_file, help="The configuration file; default ./sensord.toml.")
 @click.option("--database", type=_file, help="The database; default what is configured.")
+@click.option("--socket", type=_file, help="The daemon's socket; default beside the database.")
 @click.version_option(__version__, prog_name="sensord")
 @click.pass_context
-def main(ctx: click.Context, config: Path | None, database: Path | None) -> None:
+def main(
+    ctx: click.Context, config: Path | None, database: Path | None, socket: Path | None
+) -> None:
     """
     The toolbox of the sensor gateway. The daemon itself is: twistd sensord
     """
-    ctx.obj = Toolbox(config, database)
+    ctx.obj = Toolbox(config, database, socket)
 
 
-@main.command()
-@click.option("--wire", type=click.Choice(list(DEVICES)), default="poe", show_default=True)
-@click.option("--devices", type=int, default=10, show_default=True, help="How many.")
-@click.option("--rate", type=float, help="Messages per second from each device.")
-@click.option("--seconds", type=float, help="How long; default until Ctrl-C.")
-@click.option("--seed", type=int, help="Makes the values the same each time.")
-@click.argument("target", required=False)
-def simulate(
-    wire: str,
-    devices: int,
-    rate: float | None,
-    seconds: float | None,
-    seed: int | None,
-    target: str | None,
-) -> None:
-    """
-    Let pretend devices send to TARGET, a Twisted client endpoint such as tcp:127.0.0.1:1234.
-    """
-    from twisted.internet import reactor
-
-    target = DEVICES[wire].target if target is None else target
-    if seconds is not None and not 0 < seconds < inf:
-        raise click.ClickException(f"--seconds: {seconds} is no time to run")
-    try:
-        fleet = Fleet(reactor, wire, devices, rate, target, seed)
-    except ValueError as error:
-        raise click.ClickException(str(error)) from error
-    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    status = _status if sys.stderr.isatty() else None
-    try:
-        react(drive, (fleet, seconds, status))
-    except SystemExit as end:
-        if end.code:
-            raise
-    if status:
-        click.echo(err=True)
-    if fleet.refused and not fleet.sent:
-        raise click.ClickException(f"nothing could be sent to {target}: {fleet.why}")
-    click.echo(summary(fleet))
+for _command in (*remote.COMMANDS, simulate):
+    main.add_command(_command)
 
 
 @main.command("audit")
@@ -277,14 +241,6 @@ def export(
                     position = page[-1].id
             progress(last - position)
         out.flush()
-
-
-def _status(fleet: Fleet) -> None:
-    """
-    How a simulation goes, on the line before.
-    """
-    text = f"{fleet.sent} sent, {fleet.connected} connected, {fleet.refused} refused"
-    click.echo(f"\r{text}\x1b[K", err=True, nl=False)
 
 
 @contextmanager

@@ -2,34 +2,58 @@
 What C{twistd sensord --demo} runs: a gateway on loopback, and the pretend devices that it hears.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from sensord.config import DEFAULTS, STOCK, DeviceSettings, Settings, StoreSettings
+from sensord.config import DEFAULTS, STOCK, Settings
 from sensord.gateway import Gateway
+from sensord.pretend import meter, microcontroller, node
 from sensord.reading import Reading
+from sensord.settings import DeviceSettings, StoreSettings
 from sensord.simulate import Fleet
+from sensord.wires import RadioSettings
 
 _PLACES = ("balcony", "cellar", "greenhouse", "attic", "garage")
 _BOARDS = ("workshop", "kitchen", "boiler-room")
+_METERS = ("pump", "charger", "oven")
+_PAGES = ("hall", "porch", "loft")
+_NODES = ("mains", "bedroom", "garden", "radiator")
+
+#: Where the device file of the pretend radio module is found.
+_PORT = "sensord-demo-radio"
+
+
+def _devices() -> Iterator[DeviceSettings]:
+    """
+    All devices.
+    """
+    for id, name in enumerate(_PLACES, 1):
+        yield DeviceSettings(f"weather/{id}", name, {"place": name}, STOCK)
+    for number, name in enumerate(_BOARDS, 1):
+        yield DeviceSettings(f"poe/127.0.1.{number}", name, {"place": name})
+    for id, name in enumerate(_METERS, 1):
+        yield DeviceSettings(f"lines/{id}", name, {"place": name}, meter.VALUES)
+    for id, name in enumerate(_PAGES, 1):
+        yield DeviceSettings(f"pages/{id}", name, {"place": name}, microcontroller.VALUES)
+    for number, name in enumerate(_NODES, 1):
+        model = node.model(number)
+        yield DeviceSettings(
+            f"radio/{node.IDS[number - 1]}",
+            name,
+            {"place": name},
+            model.values,
+            transmit=model.transmit,
+        )
+
 
 SETTINGS = Settings(
     store=StoreSettings(path="sensord-demo.sqlite"),
-    listeners=DEFAULTS.listeners,
-    devices=(
-        *(
-            DeviceSettings(f"weather/{id}", place, {"place": place}, STOCK)
-            for id, place in enumerate(_PLACES, 1)
-        ),
-        *(
-            DeviceSettings(f"poe/127.0.1.{number}", board, {"place": board})
-            for number, board in enumerate(_BOARDS, 1)
-        ),
-    ),
+    listeners=(*DEFAULTS.listeners, RadioSettings("radio", "rfm2pi", _PORT)),
+    devices=tuple(_devices()),
 )
 
 
@@ -57,10 +81,23 @@ class Commentary(Service):
         """
         super().startService()
         self._log.info(
-            "demo: {batteries} battery devices and {boards} boards are pretended; look at what they"
-            " send from another terminal, in this folder: sensord export, sensord audit",
+            "demo: {batteries} battery devices, {boards} boards, {meters} meters, {pages}"
+            " microcontrollers and {nodes} radio nodes are pretended",
             batteries=len(_PLACES),
             boards=len(_BOARDS),
+            meters=len(_METERS),
+            pages=len(_PAGES),
+            nodes=len(_NODES),
+        )
+        self._log.info(
+            "demo: look at what they send from another terminal, in this folder: sensord devices,"
+            " sensord tail, sensord export, sensord audit"
+        )
+        self._log.info(
+            "demo: and tell them something: sensord send {page} LED 1; sensord send {node} target"
+            " 21.5, and see its target in sensord tail",
+            page=_PAGES[0],
+            node=_NODES[-1],
         )
         self._gateway.store.follow(self._follow)
         self._telling.start(_EVERY, now=False)
@@ -87,12 +124,36 @@ class Commentary(Service):
         )
 
 
+class RadioFleet(Fleet):
+    """
+    The radio nodes. Where there can be no device file for them, the others go on without.
+    """
+
+    _log = Logger()
+
+    def startService(self) -> None:
+        """
+        See L{Fleet.startService}.
+        """
+        try:
+            super().startService()
+        except OSError as error:
+            self._log.error(
+                "demo: there is no pretend radio, since {path}: {why}",
+                path=error.filename or "the device file",
+                why=error.strerror,
+            )
+
+
 def extras(reactor: Any, gateway: Gateway) -> list[Service]:
     """
     What runs beside the gateway, not started yet.
     """
     return [
-        Fleet(reactor, "esp8266", len(_PLACES), 0.1, "tcp:127.0.0.1:5001"),
-        Fleet(reactor, "poe", len(_BOARDS), 10.5, "tcp:127.0.0.1:1234"),
+        Fleet(reactor, "esp8266", len(_PLACES)),
+        Fleet(reactor, "poe", len(_BOARDS)),
+        Fleet(reactor, "lines", len(_METERS)),
+        Fleet(reactor, "websocket", len(_PAGES)),
+        RadioFleet(reactor, "rfm2pi", len(_NODES), 0.2, _PORT),
         Commentary(reactor, gateway),
     ]

@@ -3,20 +3,30 @@ The gateway: everything wired together, started and stopped in order.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.logger import Logger
 
-from sensord.config import DEFAULTS, WIRES, ListenerSettings, Settings, parse
+from sensord.commands import Commands
+from sensord.config import DEFAULTS, Settings, parse
 from sensord.devices import Devices
+from sensord.downlink import Downlink
+from sensord.protocols.inlet import Inlet
 from sensord.protocols.listener import Listener
-from sensord.protocols.stream import StreamFactory
+from sensord.protocols.port import PortFactory
+from sensord.protocols.radio import RadioLink
+from sensord.protocols.serial import SerialLink
+from sensord.protocols.stream import AnsweringProtocol, StreamProtocol
+from sensord.protocols.websocket import WebSocketProtocol
 from sensord.reading import Arrivals
 from sensord.store.database import Database
 from sensord.store.service import Store
+from sensord.watch import Watch
+from sensord.wires import WIRES, ListenerSettings, PortSettings, RadioSettings, SerialSettings
 from sensord.worker import Worker
 
 
@@ -28,6 +38,8 @@ class Gateway(Service):
     @param settings: the configuration, or plain tables of the same shape as the file.
     @param worker: makes what runs blocking calls.
     @ivar store: the storage service: C{record}, C{follow}, C{latest}, C{history}.
+    @ivar presence: who was heard when, and who can be reached.
+    @ivar commands: sends values down to devices: C{send}, C{list}, C{follow}.
     @ivar listeners: the ways in, by name.
     """
 
@@ -46,6 +58,7 @@ class Gateway(Service):
         self._reactor = reactor
         self._arrivals = Arrivals(reactor.seconds)
         self._devices = Devices(settings)
+        self.presence = self._devices.presence
         self._writer = worker(reactor, "sensord-writer")
         self._reader = worker(reactor, "sensord-reader")
         self._database = Database(
@@ -54,14 +67,20 @@ class Gateway(Service):
         self.store = Store(
             reactor, self._database, self._writer.run, self._reader.run, settings.store
         )
-        self.listeners = {one.name: self._listener(one) for one in settings.listeners}
+        self._watch = Watch(reactor, self.store, self.presence)
+        self.commands = Commands(
+            reactor, self.store, self.presence, Downlink(settings), settings.commands
+        )
+        self.listeners = {one.name: self._way(one) for one in settings.listeners}
+        self._doors = self._build()
 
     def startService(self) -> None:
         """
         Open the database, then the ports.
 
         @raise StoreError: if the database cannot be used.
-        @raise ConfigError: if an endpoint string is none.
+        @raise ConfigError: if an endpoint string is none, or if the control socket or the manhole
+            cannot be used.
         @raise CannotListenError: if a port is taken.
         """
         self._writer.start()
@@ -73,8 +92,10 @@ class Gateway(Service):
                 path=self._database.path,
                 count=len(self.settings.devices),
             )
-            for listener in self.listeners.values():
-                listener.startService()
+            # The doors before the commands: a second daemon on one database fails at the socket of
+            # the first, and must not send again what that one is about to send.
+            for service in (*self._doors, self._watch, self.commands, *self.listeners.values()):
+                service.startService()
         except BaseException:
             self._retreat()
             raise
@@ -90,10 +111,13 @@ class Gateway(Service):
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
-        listeners = list(self.listeners.values())
-        await gatherResults([listener.stopService() for listener in listeners])
+        ways = list(self.listeners.values())
+        await gatherResults([maybeDeferred(door.stopService) for door in self._doors])
+        await gatherResults([way.stopService() for way in ways if way.running])
+        await self.commands.stopService()
+        await self._watch.stopService()
         await self.store.stopService()
-        await gatherResults([Deferred.fromCoroutine(each.disconnect()) for each in listeners])
+        await gatherResults([Deferred.fromCoroutine(way.disconnect()) for way in ways])
         self._reader.stop()
         self._writer.stop()
 
@@ -102,21 +126,66 @@ class Gateway(Service):
         The start failed half-way: let go of everything, without waiting for a reactor that may
         never run.
         """
-        for listener in self.listeners.values():
-            if listener.running:
-                listener.stopService()
+        for service in (*self.listeners.values(), *self._doors, self.commands, self._watch):
+            if service.running:
+                service.stopService()
         self._database.close()
         self._reader.stop()
         self._writer.stop()
 
-    def _listener(self, settings: ListenerSettings) -> Listener:
-        factory = StreamFactory(
-            settings,
-            WIRES[settings.wire],
+    def _way(self, settings: ListenerSettings) -> Listener | SerialLink:
+        """
+        One way in.
+        """
+        parser = partial(WIRES[settings.wire].parser, settings)
+        inlet = Inlet(
+            settings.name,
             self._devices.source(settings, self._arrivals),
             self.store.account(settings.name),
+            self.presence,
             self._reactor,
         )
-        listener = Listener(self._reactor, settings, factory)
-        self.store.watch(listener.steer)
-        return listener
+        way: Listener | SerialLink
+        match settings:
+            case RadioSettings():
+                way = RadioLink(self._reactor, settings, inlet, parser)
+            case SerialSettings():
+                way = SerialLink(self._reactor, settings, inlet, parser)
+            case PortSettings():
+                link = _link(settings)
+                factory = PortFactory(settings, parser, inlet, self._reactor, link)
+                way = Listener(self._reactor, settings, factory)
+        self.store.watch(way.steer)
+        return way
+
+    def _build(self) -> list[Service]:
+        """
+        The doors for operators: those that are wanted. What they are made of takes long to import.
+        """
+        settings, doors = self.settings, list[Service]()
+        if settings.control.socket:
+            from sensord.control.api import Api
+            from sensord.control.service import Control
+
+            api = Api(
+                self._reactor, settings, self.presence, self.store, self.commands, self.listeners
+            )
+            path = Path(settings.store.path).parent / settings.control.socket
+            doors.append(Control(self._reactor, path, api))
+        if settings.manhole is not None:
+            from sensord.manhole.namespace import namespace, vocabulary
+            from sensord.manhole.service import Manhole
+
+            names = namespace(self, self._reactor)
+            words = vocabulary(self, self._reactor)
+            doors.append(Manhole(self._reactor, settings.manhole, names, words))
+        return doors
+
+
+def _link(settings: PortSettings) -> Callable[[PortFactory, str, Any], StreamProtocol]:
+    """
+    What makes the connections of a port.
+    """
+    if settings.wire == "websocket":
+        return partial(WebSocketProtocol, ack=settings.ack)
+    return AnsweringProtocol if settings.ack else StreamProtocol

@@ -9,13 +9,14 @@ from typing import Any
 
 from msgspec import Struct
 
-from sensord.config import WIRES, ListenerSettings, Settings
+from sensord.config import Settings
 from sensord.devices import Devices
 from sensord.reading import Arrivals, Intake
 from sensord.store.archive import Archive, Held
 from sensord.store.database import Database, Part
 from sensord.store.schema import StoreError
 from sensord.wire import Skipped
+from sensord.wires import WIRES, ListenerSettings
 
 #: How many frames share a transaction: the daemon must not wait long for its own.
 _BATCH = 100
@@ -91,7 +92,7 @@ def _decode(
             yield held, f"came by {held.wire}, and {listener.name} speaks {listener.wire} now"
             continue
         arrivals.now = held.time
-        parser = WIRES[listener.wire]()
+        parser = WIRES[listener.wire].parser(listener)
         events: list[Any] = [*parser.feed(held.data), *parser.close()]
         skipped = [event.why for event in events if isinstance(event, Skipped)]
         if skipped or not events:

@@ -87,14 +87,16 @@ class Intake(Struct, gc=False):
     What one chunk of bytes came to. Each reading, rejected item and quarantined frame counts
     as one received item in the ledger.
 
-    @ivar verdicts: one byte for each frame in its order, C{ACCEPTED} or C{REFUSED}: what a device
-        that asked for acknowledgements is told after the commit.
+    @ivar answer: what a device that asked for acknowledgements is told after the commit, in the
+        words of its wire format.
+    @ivar devices: the addresses of the devices that can be reached where these came from.
     """
 
     readings: list[Reading]
-    verdicts: bytes = b""
+    answer: bytes = b""
     rejected: Sequence[Rejected] = ()
     quarantined: Sequence[Quarantined] = ()
+    devices: Sequence[str] = ()
 
     @property
     def received(self) -> int:
@@ -104,6 +106,7 @@ class Intake(Struct, gc=False):
         return len(self.readings) + len(self.rejected) + len(self.quarantined)
 
 
+#: The answers of the binary formats, for each frame in its order.
 ACCEPTED = b"\x06"
 REFUSED = b"\x15"
 

@@ -19,7 +19,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from sensord.pretend import DEVICES, Arduino, Battery
+from sensord.pretend import DEVICES, Member
 
 #: The rates that make sense, in messages per second from each device. The lowest is the longest
 #: sleep that a packet can declare, the highest is beyond what one process can send.
@@ -38,12 +38,14 @@ class Fleet(Service):
     """
     Many devices of one kind that all send to one place.
 
-    @ivar sent: frames or packets that were sent.
+    @ivar members: the devices, while it runs; for nodes behind a radio module, the module.
+    @ivar sent: messages that were sent.
     @ivar readings: values in them.
     @ivar refused: attempts to connect that failed.
     @ivar why: the reason of the last of them; empty without one.
     @ivar lost: measurements that devices dropped, since they could not deliver for too long.
     @ivar links: the connections that are open.
+    @ivar path: the device file that the devices are behind; empty without one.
     """
 
     def __init__(
@@ -51,15 +53,16 @@ class Fleet(Service):
         reactor: Any,
         wire: str,
         devices: int,
-        rate: float | None,
-        target: str,
+        rate: float | None = None,
+        target: str | None = None,
         seed: int | None = None,
     ) -> None:
         """
         @param wire: one of L{DEVICES}.
         @param devices: how many.
         @param rate: messages per second from each; L{None} is what such a device does in life.
-        @param target: a Twisted client endpoint string.
+        @param target: a Twisted client endpoint string; L{None} is where such a device sends to on
+            this machine. For those behind a device file, where a symbolic link to it is kept.
         @param seed: makes what the devices measure the same each time.
         @raise ValueError: if one of these is not possible.
         """
@@ -72,14 +75,15 @@ class Fleet(Service):
         if not _SLOWEST <= self.rate <= _FASTEST:
             raise ValueError(f"{rate} messages per second: it can be 1/65535 to {_FASTEST:.0f}")
         self.reactor = reactor
+        self.wire = wire
         self.devices = devices
-        self.target = target
+        self.target = self._kind.target if target is None else target
         self.sent = self.readings = self.refused = self.lost = 0
-        self.why = ""
+        self.why = self.path = ""
         self.links: set[Protocol] = set()
-        self._endpoint = _endpoint(reactor, target)
+        self.members: list[Member] = []
+        self._endpoint = _endpoint(reactor, self.target) if self._kind.target else None
         self._seed = seed
-        self._members: list[Arduino | Battery] = []
 
     @property
     def connected(self) -> int:
@@ -91,11 +95,14 @@ class Fleet(Service):
     def startService(self) -> None:
         """
         Let the devices begin, one after the other, so that they do not all send at one instant.
+
+        @raise OSError: if the device file that they are behind cannot be made.
         """
+        count = self.devices if self._endpoint else 1
+        self.members = [self._kind.make(self, number) for number in range(1, count + 1)]
+        for number, member in enumerate(self.members):
+            member.start(number / count)
         super().startService()
-        self._members = [self._kind(self, number) for number in range(1, self.devices + 1)]
-        for number, member in enumerate(self._members):
-            member.start(number / self.devices)
 
     def stopService(self) -> Deferred[None]:
         """
@@ -107,7 +114,7 @@ class Fleet(Service):
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
-        members, self._members = self._members, []
+        members, self.members = self.members, []
         grace = self.reactor.callLater(_GRACE, self._cut)
         await gatherResults([member.stop() for member in members])
         if grace.active():
@@ -123,14 +130,20 @@ class Fleet(Service):
         """
         return Random() if self._seed is None else Random(f"{self._seed}/{number}")
 
-    def link(self, begin: Callable[[Any], None], end: Callable[[], None]) -> IProtocolFactory:
+    def link(
+        self,
+        begin: Callable[[Any], None],
+        end: Callable[[], None],
+        hear: Callable[[bytes], object] = lambda _data: None,
+    ) -> IProtocolFactory:
         """
         What makes the connections of one device, counted.
 
         @param begin: called with the transport of one that is made.
         @param end: called when it is closed.
+        @param hear: called with what the gateway says.
         """
-        return _Links(self.links, begin, end)
+        return _Links(self.links, begin, end, hear)
 
     def door(self, address: str = "") -> IStreamClientEndpoint:
         """
@@ -138,6 +151,7 @@ class Fleet(Service):
 
         @param address: where to come from, if the target is on loopback.
         """
+        assert self._endpoint is not None  # who is behind a device file asks for none
         bound = None
         if address and re.match(r"tcp:(host=)?127\.(?!.*bindAddress)", self.target):
             bound = _endpoint(self.reactor, f"{self.target}:bindAddress={address}")
@@ -154,11 +168,16 @@ class _Links(Factory):
     noisy = False
 
     def __init__(
-        self, links: set[Protocol], begin: Callable[[Any], None], end: Callable[[], None]
+        self,
+        links: set[Protocol],
+        begin: Callable[[Any], None],
+        end: Callable[[], None],
+        hear: Callable[[bytes], object],
     ) -> None:
         self.links = links
         self.begin = begin
         self.end = end
+        self.hear = hear
 
     def buildProtocol(self, addr: object) -> "_Link":
         """
@@ -169,7 +188,7 @@ class _Links(Factory):
 
 class _Link(Protocol):
     """
-    One connection. What the gateway says on it is ignored, as devices do.
+    One connection.
     """
 
     def __init__(self, links: _Links) -> None:
@@ -181,6 +200,12 @@ class _Link(Protocol):
         """
         self._links.links.add(self)
         self._links.begin(self.transport)
+
+    def dataReceived(self, data: bytes) -> None:
+        """
+        The gateway says something.
+        """
+        self._links.hear(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """
@@ -229,14 +254,22 @@ class _Door:
 
 
 async def drive(
-    reactor: Any, fleet: Fleet, seconds: float | None, status: Callable[[Fleet], object] | None
+    reactor: Any,
+    fleet: Fleet,
+    seconds: float | None,
+    status: Callable[[Fleet], object] | None,
+    begun: Callable[[Fleet], object] = lambda _fleet: None,
 ) -> None:
     """
     Run a fleet until the reactor is told to stop, and then see that all is closed before it does.
 
     @param seconds: how long at most; L{None} is no limit.
     @param status: called with the fleet every now and then, and at the end.
+    @param begun: called with the fleet once, as soon as it runs.
+    @raise OSError: if the fleet cannot be started.
     """
+    fleet.startService()
+    begun(fleet)
     over: Deferred[None] = Deferred()
     stopped: Deferred[None] = Deferred()
 
@@ -250,7 +283,6 @@ async def drive(
     ticker = LoopingCall(status or (lambda _fleet: None), fleet)
     ticker.clock = reactor
     ticker.start(_TICK, now=False).addErrback(lambda failure: _log.failure("no status", failure))
-    fleet.startService()
     await over
     if timer is not None and timer.active():
         timer.cancel()

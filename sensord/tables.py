@@ -4,36 +4,51 @@ C{msgspec.convert} it finds every fault in one go, says where each one is, and g
 unknown key was meant to be.
 
 A struct may have a method C{faults}, which yields what is wrong with it beyond the types of its
-fields, each as C{key: what is wrong}.
+fields, each as C{key: what is wrong}; and a static method C{choose}, which tells what struct a
+table becomes in its place.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar, get_args, get_origin
 
 from msgspec import NODEFAULT, Struct, ValidationError, convert, structs
 
 S = TypeVar("S", bound=Struct)
 
 
-def build(table: object, kind: type[S], faults: list[str], where: str = "") -> S | None:
+#: Makes a value of a type that TOML does not know, given the type and what stands in its place.
+Special = Callable[[type, object], object]
+
+
+def build(
+    table: object,
+    kind: type[S],
+    faults: list[str],
+    where: str = "",
+    special: Special | None = None,
+) -> S | None:
     """
     Make a struct of a table.
 
     @param faults: gets a line for each fault.
     @param where: what to call the table in those lines.
+    @param special: makes values of other types; it raises C{ValueError} with what is wrong.
     @return: L{None} if it could not be made. What was made may have faults all the same.
     """
     if not isinstance(table, Mapping):
         faults.append(f"{where}: expected a table")
         return None
+    choose: Callable[[Mapping[str, Any]], type[S]] | None = getattr(kind, "choose", None)
+    if choose is not None:
+        kind = choose(table)
     fields = {field.name: field for field in structs.fields(kind)}
     for key in [key for key in table if key not in fields]:
         faults.append(f"{_at(where, key)}: unknown {_noun(table[key])}{meant(key, fields)}")
     values: dict[str, Any] = {}
     for name, field in fields.items():
         if name in table:
-            values[name] = _field(table[name], field, faults, where)
+            values[name] = _field(table[name], field, faults, where, special)
         elif field.default is NODEFAULT and field.default_factory is NODEFAULT:
             faults.append(f"{_at(where, name)}: is missing")
             values[name] = None
@@ -44,23 +59,30 @@ def build(table: object, kind: type[S], faults: list[str], where: str = "") -> S
     return made
 
 
-def _field(value: object, field: structs.FieldInfo, faults: list[str], where: str) -> object:
+def _field(
+    value: object,
+    field: structs.FieldInfo,
+    faults: list[str],
+    where: str,
+    special: Special | None,
+) -> object:
     """
     The value of one field, which may be a table or an array of tables.
 
     @return: L{None} if it could not be made.
     """
     name, kind, inner = field.name, field.type, _struct(field.type)
-    if inner is not None and inner is kind:
-        return build(value, inner, faults, _at(where, f"[{name}]"))
+    many = get_origin(kind) is tuple
+    if inner is not None and not many:
+        return build(value, inner, faults, _at(where, f"[{name}]"), special)
     if inner is not None and isinstance(value, list):
         rows = tuple(
-            build(row, inner, faults, _at(where, _row(name, row, number)))
+            build(row, inner, faults, _at(where, _row(name, row, number)), special)
             for number, row in enumerate(value, 1)
         )
         return None if None in rows else rows
     try:
-        return convert(value, kind)
+        return convert(value, kind, dec_hook=special)
     except ValidationError as error:
         said = str(error)
         faults.append(f"{_at(where, name)}: {said[0].lower()}{said[1:]}")

@@ -19,9 +19,10 @@ from twisted.python import usage
 
 from sensord import __version__, demo
 from sensord.config import DEFAULTS, ConfigError, Settings, dump, load
+from sensord.endpoints import endpoint, named
 from sensord.gateway import Gateway
-from sensord.protocols.listener import endpoint
 from sensord.store.schema import StoreError
+from sensord.wires import PortSettings
 
 _CONFIG = Path("sensord.toml")
 
@@ -96,9 +97,9 @@ def _check(settings: Settings, source: str) -> None:
     from twisted.internet import reactor
 
     faults: list[str] = []
-    for listener in settings.listeners:
+    for text, key in named(settings):
         try:
-            endpoint(reactor, listener)
+            endpoint(reactor, text, key)
         except ConfigError as error:
             faults += [f"{source}: {fault}" for fault in error.faults]
     if faults:
@@ -145,21 +146,24 @@ class Daemon(Service):
 
         @raise StartError: if it cannot be started.
         """
-        wanted = sum(one.max_connections for one in self.gateway.settings.listeners)
+        listeners = self.gateway.settings.listeners
+        wanted = sum(one.max_connections for one in listeners if isinstance(one, PortSettings))
         if wanted + _SPARE > (limit := _raiseLimit()):
             self._log.warn(
                 "max_connections are {wanted} together, but the system allows {limit} open files",
                 wanted=wanted,
                 limit=limit,
             )
+        for extra in self._extras:
+            extra.startService()
         try:
             self.gateway.startService()
         except (ConfigError, StoreError, CannotListenError) as error:
+            for extra in self._extras:
+                extra.stopService()
             sys.excepthook = _explain
             raise StartError(str(error)) from error
         super().startService()
-        for extra in self._extras:
-            extra.startService()
         self._reactor.callWhenRunning(self._catch)
 
     def stopService(self) -> Deferred[None]:

@@ -9,14 +9,17 @@ from typing import IO
 
 from msgspec import json
 
-from sensord.config import span
 from sensord.quarantine import Redecoded
+from sensord.settings import span
 from sensord.simulate import Fleet
 from sensord.store.archive import Exported, Held
 from sensord.store.audit import Audit
 from sensord.wire import esp8266
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+#: What the units of a time that has passed are made of.
+_AGES = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 #: The first time that the database can hold.
 _FIRST = -(2**63)
@@ -110,6 +113,35 @@ def iso(time: int) -> str:
     except OverflowError:
         return str(time)
     return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+def ago(heard: int | None, now: float) -> str:
+    """
+    How long ago something was, in the largest unit that it fills twice.
+
+    @param heard: in microseconds since the epoch; L{None} is never.
+    @param now: in seconds since the epoch.
+    """
+    if heard is None:
+        return "never"
+    seconds = max(0, int(now - heard / 1e6))
+    size, unit = next((one for one in _AGES if seconds >= 2 * one[0]), _AGES[-1])
+    return f"{seconds // size} {unit} ago"
+
+
+def plain(text: str, keep: str = "") -> str:
+    """
+    A text that a terminal can be shown. What devices send may contain anything, and control
+    characters would let it move the cursor, forge lines or worse.
+
+    @param keep: the control characters that stay.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        one if one.isprintable() or one in keep else one.encode("unicode_escape").decode()
+        for one in text
+    )
 
 
 def summary(fleet: Fleet) -> str:

@@ -22,9 +22,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import sensord
 from sensord.cli import main
-from sensord.config import DEFAULTS, STOCK, DeviceSettings, Settings, dump
+from sensord.config import DEFAULTS, STOCK, Settings, dump
 from sensord.devices import Devices
 from sensord.reading import Clock, Intake, Quarantined, Reading, Rejected
+from sensord.settings import DeviceSettings
 from sensord.store.database import Database, Part
 from sensord.text import iso, moment
 from sensord.wire import esp8266, poe

@@ -10,23 +10,16 @@ from hypothesis import given, strategies
 from msgspec import structs
 from twisted.trial.unittest import SynchronousTestCase
 
-from sensord.config import (
-    DEFAULTS,
-    STOCK,
-    WIRES,
-    ConfigError,
+from sensord.config import DEFAULTS, STOCK, ConfigError, Settings, dump, load, parse
+from sensord.settings import (
     DeviceSettings,
-    ListenerSettings,
-    Settings,
     StoreSettings,
     ThresholdSettings,
     ValueSettings,
     bound,
-    dump,
-    load,
-    parse,
     span,
 )
+from sensord.wires import WIRES, FrameSettings, PacketSettings, PortSettings
 from tests.support import PROPERTY
 
 #: A configuration that uses every key.
@@ -78,7 +71,7 @@ critical = ">= 80.5"
 FULL_SETTINGS = Settings(
     store=StoreSettings("data/readings.sqlite", 0.01, "90d", 1000, 5),
     listeners=(
-        ListenerSettings(
+        PacketSettings(
             name="weather",
             wire="esp8266",
             listen="tcp:5001",
@@ -87,7 +80,7 @@ FULL_SETTINGS = Settings(
             allow=("192.168.1.0/24", "10.0.0.7", "fe80::/10"),
             backdate="original",
         ),
-        ListenerSettings("poe", "poe", "tcp:1234", ack=True),
+        FrameSettings("poe", "poe", "tcp:1234", ack=True),
     ),
     devices=(
         DeviceSettings(
@@ -147,14 +140,16 @@ class ParseTests(ConfigCase):
 
     def test_anEmptyFileIsTheDefaults(self) -> None:
         """
-        With nothing in the file both wire formats listen, on loopback only, and every reading is
-        kept beside it.
+        With nothing in the file the four wire formats that come by TCP listen, on loopback only,
+        and every reading is kept beside it.
         """
         settings = parse({})
         self.assertEqual(settings, Settings())
         self.assertEqual(settings.store, StoreSettings("sensord.sqlite", retention="forever"))
-        self.assertEqual([listener.wire for listener in settings.listeners], ["esp8266", "poe"])
+        wires = [listener.wire for listener in settings.listeners]
+        self.assertEqual(wires, ["esp8266", "poe", "lines", "websocket"])
         for listener in settings.listeners:
+            assert isinstance(listener, PortSettings)
             self.assertIn(":interface=127.0.0.1", listener.listen)
 
     def test_theDefaultsAreValid(self) -> None:
@@ -209,19 +204,23 @@ class ParseTests(ConfigCase):
         """
         A network is understood as C{192.168.1.0/24}, as a single host, and with host bits set.
         """
-        listener = ListenerSettings("w", "poe", "tcp:0", allow=("10.1.2.3/8", "10.0.0.7", "::1"))
+        listener = FrameSettings("w", "poe", "tcp:0", allow=("10.1.2.3/8", "10.0.0.7", "::1"))
         networks = ["10.0.0.0/8", "10.0.0.7/32", "::1/128"]
         self.assertEqual(listener.networks, [ip_network(text) for text in networks])
-        self.assertEqual(ListenerSettings("w", "poe", "tcp:0").networks, [])
+        self.assertEqual(FrameSettings("w", "poe", "tcp:0").networks, [])
 
     def test_everyWireFormatIsAccepted(self) -> None:
         """
         Each wire format can be listened for, and comes with its parser.
         """
-        for wire, parser in WIRES.items():
-            text = f'[[listeners]]\nname = "one"\nwire = "{wire}"\nlisten = "tcp:1"\n'
-            self.assertEqual(self.faults(text), [])
-            self.assertEqual(list(parser().close()), [])
+        for name, wire in WIRES.items():
+            where = 'listen = "tcp:1"'
+            if not issubclass(wire.settings, PortSettings):
+                where = 'port = "/dev/ttyAMA0"'
+            text = f'[[listeners]]\nname = "one"\nwire = "{name}"\n{where}\n'
+            (settings,) = parse(tomllib.loads(text)).listeners
+            self.assertIs(type(settings), wire.settings)
+            self.assertEqual(list(wire.parser(settings).close()), [])
 
 
 class FaultTests(ConfigCase):

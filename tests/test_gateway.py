@@ -197,8 +197,8 @@ class GatewayTests(SynchronousTestCase):
         self.assertEqual(
             error.faults,
             [
-                'settings: [[listeners]] "poe" wire: "pow" is not one of esp8266, poe;'
-                ' did you mean "poe"?'
+                'settings: [[listeners]] "poe" wire: "pow" is not one of esp8266, poe, lines,'
+                ' websocket, serial, rfm2pi; did you mean "poe"?'
             ],
         )
 

@@ -9,26 +9,22 @@ from struct import pack
 from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
-from sensord.config import (
-    STOCK,
-    DeviceSettings,
-    ListenerSettings,
-    Settings,
-    ValueSettings,
-)
+from sensord.config import STOCK, Settings
 from sensord.devices import Devices
 from sensord.quarantine import redecode
 from sensord.reading import Arrivals, Intake, Quarantined, Reading
+from sensord.settings import DeviceSettings, ValueSettings
 from sensord.store.archive import Archive, Held
 from sensord.store.audit import audit
 from sensord.store.database import Database, Part
 from sensord.store.schema import StoreError
 from sensord.wire import esp8266
+from sensord.wires import PacketSettings
 from tests.store.support import Disk
 
 _START = 1_763_661_234_567_891
 
-_WEATHER = ListenerSettings("weather", "esp8266", "tcp:0")
+_WEATHER = PacketSettings("weather", "esp8266", "tcp:0")
 
 #: Nothing is described.
 _BEFORE = Settings(listeners=(_WEATHER,))

@@ -89,7 +89,7 @@ class IntakeTests(SynchronousTestCase):
         A chunk that completed nothing counts for nothing and tells the device nothing.
         """
         intake = Intake([])
-        self.assertEqual((intake.received, intake.verdicts), (0, b""))
+        self.assertEqual((intake.received, intake.answer), (0, b""))
         self.assertEqual((list(intake.rejected), list(intake.quarantined)), ([], []))
 
     def test_verdictsAreAckAndNak(self) -> None:

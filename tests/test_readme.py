@@ -8,7 +8,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 import sensord
-from sensord import config
+from sensord.wires import WIRES
 
 README = Path(sensord.__file__).parent.parent / "README.rst"
 
@@ -38,7 +38,7 @@ class ReadmeTests(SynchronousTestCase):
         Every wire format is in the table.
         """
         text = README.read_text(encoding="utf-8")
-        for wire in config.WIRES:
+        for wire in WIRES:
             self.assertRegex(text, rf"(?m)^{wire} ")
 
     def test_links(self) -> None:

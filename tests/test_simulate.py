@@ -1,5 +1,5 @@
 """
-L{sensord.simulate} and L{sensord.pretend}.
+L{sensord.simulate}, and the pretend devices that only send.
 """
 
 from collections.abc import Sequence
@@ -12,9 +12,12 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from sensord.config import STOCK
+from sensord.pretend import DEVICES
+from sensord.pretend.meter import VALUES
 from sensord.simulate import Fleet, drive
 from sensord.wire import poe
 from sensord.wire.esp8266 import Packet, PacketParser
+from sensord.wire.lines import Line, LineParser
 
 
 class Link:
@@ -48,6 +51,12 @@ class Link:
         (packet,) = PacketParser().feed(self.take())
         assert isinstance(packet, Packet)
         return packet
+
+    def give(self, data: bytes) -> None:
+        """
+        Send something to the device.
+        """
+        self.protocol.dataReceived(data)
 
     def close(self) -> None:
         """
@@ -114,7 +123,7 @@ class ArgumentTests(FleetTests):
         An unknown wire format is refused with the names of the known.
         """
         error = self.refusal("mqtt", 1, 1.0, self.target)
-        self.assertEqual(error, '"mqtt" is not one of poe, esp8266')
+        self.assertEqual(error, '"mqtt" is not one of poe, esp8266, lines, websocket, rfm2pi')
 
     def test_devices(self) -> None:
         """
@@ -124,6 +133,7 @@ class ArgumentTests(FleetTests):
             error = self.refusal("esp8266", count, None, self.target)
             self.assertEqual(error, f"{count} devices: for esp8266 it can be 1 to 255")
         self.assertIn("1 to 60000", self.refusal("poe", 60_001, None, self.target))
+        self.assertIn("1 to 29", self.refusal("rfm2pi", 30))
 
     def test_rate(self) -> None:
         """
@@ -152,6 +162,15 @@ class ArgumentTests(FleetTests):
             self.assertTrue(error.startswith(f'"{target}" is no endpoint ('), error)
             self.assertIn('"tcp:127.0.0.1:1234"', error)
             self.assertNotIn("\n", error)
+
+    def test_usual(self) -> None:
+        """
+        Where nothing else is said, devices of each kind send to the usual port on this machine, as
+        often as they do in life.
+        """
+        for wire, kind in DEVICES.items():
+            fleet = Fleet(self.reactor, wire, kind.usual)
+            self.assertEqual((fleet.rate, fleet.target), (kind.rate, kind.target))
 
 
 class ArduinoTests(FleetTests):
@@ -302,7 +321,7 @@ class ArduinoTests(FleetTests):
         """
         fleet = self.fleet()
         link = self.accept()
-        link.protocol.dataReceived(b"\x06" * 1000)
+        link.give(b"\x06" * 1000)
         self.reactor.advance(2)
         self.assertEqual((len(link.frames()), fleet.connected), (42, 1))
 
@@ -381,6 +400,68 @@ class ArduinoTests(FleetTests):
         self.assertEqual(values[0], values[2])
         self.assertEqual(values[1], values[3])
         self.assertEqual(len({*values}), 4)
+
+
+class MeterTests(FleetTests):
+    """
+    Fleets of meters that write lines.
+    """
+
+    wire, target = "lines", "tcp:127.0.0.1:50011"
+
+    def lines(self, link: Link) -> list[Line]:
+        """
+        The lines that a meter wrote since.
+        """
+        found = LineParser().feed(link.take())
+        assert all(isinstance(line, Line) for line in found), found
+        return [line for line in found if isinstance(line, Line)]
+
+    def test_line(self) -> None:
+        """
+        A meter writes a line of plain numbers, with its own number in front, every five seconds.
+        """
+        fleet = self.fleet()
+        link = self.accept()
+        self.assertRegex(link.take(), rb"^1 \d{1,4} [23]\.\d{1,3} \d\d\.\d{1,2}\r\n$")
+        self.reactor.advance(4.9)
+        self.assertEqual(self.lines(link), [])
+        self.reactor.advance(0.2)
+        self.assertEqual(len(self.lines(link)), 1)
+        self.assertEqual((fleet.sent, fleet.readings), (2, 6))
+
+    def test_values(self) -> None:
+        """
+        What meters show is believable, has a name each, and changes.
+        """
+        self.fleet(rate=1)
+        link = self.accept()
+        self.reactor.pump([1] * 500)
+        power, battery, temperature = zip(*(one.values for one in self.lines(link)), strict=True)
+        self.assertTrue(min(power) >= 0 and max(power) <= 3000 and len({*power}) > 100)
+        self.assertTrue(min(battery) >= 2.9 and max(battery) <= 3.3)
+        self.assertTrue(min(temperature) >= 15 and max(temperature) <= 30)
+        self.assertEqual(len(VALUES), 3)
+
+    def test_many(self) -> None:
+        """
+        Each meter has a number of its own and keeps a connection of its own.
+        """
+        self.fleet(devices=300)
+        self.reactor.pump([0.1] * 51)
+        links = [self.accept(index) for index in range(len(self.reactor.tcpClients))]
+        nodes = [line.node for link in links for line in self.lines(link)]
+        self.assertEqual(nodes, list(range(1, 301)))
+
+    def test_replies(self) -> None:
+        """
+        What the gateway answers is ignored.
+        """
+        fleet = self.fleet()
+        link = self.accept()
+        link.give(b"ok\r\nerror: no\r\n")
+        self.reactor.advance(5)
+        self.assertEqual((len(self.lines(link)), fleet.connected), (2, 1))
 
 
 class BatteryTests(FleetTests):
@@ -642,6 +723,28 @@ class DriveTests(FleetTests):
         self.successResultOf(stopping)
         self.successResultOf(over)
         self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_begun(self) -> None:
+        """
+        It says when it has begun.
+        """
+        begun: list[Fleet] = []
+        running = drive(self.reactor, self.made, 1, None, begun.append)
+        over = Deferred.fromCoroutine(running)
+        self.assertEqual(begun, [self.made])
+        self.reactor.advance(1)
+        self.successResultOf(over)
+
+    def test_failing(self) -> None:
+        """
+        A fleet that cannot be started is an error, and nothing is left behind.
+        """
+        made = Fleet(self.reactor, "rfm2pi", 4, None, "no/such/folder")
+        over = Deferred.fromCoroutine(drive(self.reactor, made, 1, None))
+        error = self.failureResultOf(over, OSError).value
+        self.assertEqual(error.filename, "no/such/folder")
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+        self.assertEqual(self.reactor.triggers, {})
 
     def test_interruptEarly(self) -> None:
         """

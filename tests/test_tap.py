@@ -3,14 +3,27 @@ Tests for L{sensord.tap}. What needs a process is in L{tests.integration.test_da
 """
 
 import io
+import re
 import tomllib
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from sensord import config, demo
+from sensord.settings import (
+    CommandSettings,
+    ControlSettings,
+    DeviceSettings,
+    ManholeSettings,
+    StoreSettings,
+    ThresholdSettings,
+    TransmitSettings,
+    ValueSettings,
+)
 from sensord.tap import Options
+from sensord.wires import WIRES, PortSettings
 
 
 class OptionsTests(SynchronousTestCase):
@@ -45,6 +58,7 @@ class OptionsTests(SynchronousTestCase):
         options.parseOptions([])
         self.assertEqual(options.settings, config.DEFAULTS)
         for listener in options.settings.listeners:
+            assert isinstance(listener, PortSettings)
             self.assertIn("interface=127.0.0.1", listener.listen)
 
     def test_config(self) -> None:
@@ -73,20 +87,41 @@ class OptionsTests(SynchronousTestCase):
         code, out, _err = self.run_("--example")
         self.assertEqual(code, 0)
         settings = config.parse(tomllib.loads(out))
-        self.assertEqual([one.wire for one in settings.listeners], list(config.WIRES))
+        self.assertEqual(
+            [one.wire for one in settings.listeners], ["esp8266", "poe", "lines", "websocket"]
+        )
 
     def test_exampleNamesAll(self) -> None:
         """
-        The example names every key of [store] and of [[listeners]], each with its default.
+        The example names every key of every table; where it is in effect, with its default.
         """
         text = self.run_("--example")[1]
         document = tomllib.loads(text)
-        defaults = config.parse({"listeners": [{"name": "a", "wire": "poe", "listen": "tcp:1"}]})
-        self.assertEqual(config.parse({"store": document["store"]}).store, defaults.store)
-        self.assertEqual(set(document["store"]), set(defaults.store.__struct_fields__))
-        self.assertEqual(
-            set(document["listeners"][0]), set(defaults.listeners[0].__struct_fields__)
-        )
+        defaults = config.Settings()
+        for table in ("store", "commands", "control"):
+            self.assertEqual(
+                getattr(config.parse({table: document[table]}), table), getattr(defaults, table)
+            )
+        kinds: list[Any] = [wire.settings for wire in WIRES.values()]
+        kinds += [StoreSettings, CommandSettings, ControlSettings, ManholeSettings]
+        kinds += [DeviceSettings, ValueSettings, TransmitSettings, ThresholdSettings]
+        for kind in kinds:
+            for field in kind.__struct_fields__:
+                self.assertRegex(text, rf"(?m)\b{field} = ", f"{kind.__name__}.{field}")
+
+    def test_exampleComments(self) -> None:
+        """
+        What the example shows as comments would be good, too.
+        """
+        lines = self.run_("--example")[1].splitlines()
+        shown = [line.removeprefix("# ") for line in lines]
+        tables = [
+            line
+            for line in shown
+            if re.match(r"\s*(\w+ = |\[|\]|\{)", line) and "privateKey" not in line
+        ]
+        wires = [one.wire for one in config.parse(tomllib.loads("\n".join(tables))).listeners]
+        self.assertEqual(sorted(wires), sorted(WIRES))
 
     def test_version(self) -> None:
         """
@@ -107,9 +142,21 @@ class OptionsTests(SynchronousTestCase):
         --check looks at every endpoint string.
         """
         listener = '[[listeners]]\nname = "{}"\nwire = "poe"\nlisten = "{}"\n'
-        path = self.write(listener.format("a", "tpc:1") + listener.format("b", "tcp"))
+        radio = '[[listeners]]\nname = "r"\nwire = "rfm2pi"\nport = "/dev/x"\nrepeater = "tcp"\n'
+        manhole = '[manhole]\nlisten = "tcp:x"\n'
+        path = self.write(
+            listener.format("a", "tpc:1") + listener.format("b", "tcp") + radio + manhole
+        )
         code, _out, _err = self.run_("--check", "--config", path)
-        self.assertEqual(len(str(code).splitlines()), 2, code)
+        lines = str(code).splitlines()
+        keys = [
+            '"a" listen: "tpc:1"',
+            '"b" listen: "tcp"',
+            '"r" repeater: "tcp"',
+            'listen: "tcp:x"',
+        ]
+        for line, key in zip(lines, keys, strict=True):
+            self.assertIn(f"{key} is no endpoint: ", line)
 
     def test_demo(self) -> None:
         """

@@ -21,7 +21,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from sensord.protocols.stream import StreamFactory
+from sensord.protocols.port import PortFactory
 
 #: Connections that are accepted before other events have their turn. Without it, a flood of
 #: connections would keep everybody else waiting.
@@ -38,7 +38,7 @@ _CLOSE_WAIT = 8
 _SHORTAGE = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
-def doorstep(reactor: Any, port: IListeningPort, factory: StreamFactory) -> IListeningPort:
+def doorstep(reactor: Any, port: IListeningPort, factory: PortFactory) -> IListeningPort:
     """
     Have the connections of a port taken at the door, where that is possible: it needs Linux, and a
     plain TCP port whose peers do not wait for an answer.
@@ -63,7 +63,7 @@ class Doorstep:
 
     _log = Logger()
 
-    def __init__(self, reactor: Any, port: Any, factory: StreamFactory) -> None:
+    def __init__(self, reactor: Any, port: Any, factory: PortFactory) -> None:
         self._reactor = reactor
         self._port = port
         self._factory = factory
@@ -102,7 +102,7 @@ class Doorstep:
         """
         See L{IReadDescriptor}.
         """
-        return self._factory.name
+        return self._factory.inlet.name
 
     def connectionLost(self, reason: Failure) -> None:
         """
@@ -131,7 +131,9 @@ class Doorstep:
                     if error.errno in _SHORTAGE:
                         self._factory.refuse(address[0], str(error))
                 except Exception:
-                    self._log.failure("{name}: {host}", name=self._factory.name, host=address[0])
+                    self._log.failure(
+                        "{name}: {host}", name=self._factory.inlet.name, host=address[0]
+                    )
 
     def _admit(self, peer: socket.socket, host: str) -> None:
         """

@@ -3,23 +3,20 @@ The port of a listener: open while readings can be stored, closed while they can
 device is refused and keeps what it has.
 """
 
-import os
 import re
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred, DeferredLock, maybeDeferred
-from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IAddress, IListeningPort, IStreamServerEndpoint
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
-from sensord.config import ConfigError, ListenerSettings
+from sensord.endpoints import endpoint, key, listen, place
 from sensord.protocols.doorstep import doorstep
-from sensord.protocols.stream import StreamFactory
+from sensord.protocols.port import PortFactory
+from sensord.wires import WIRES, PortSettings
 
 #: Seconds between attempts to open a port again that somebody else took meanwhile.
 _REOPEN = 2.0
@@ -27,31 +24,6 @@ _REOPEN = 2.0
 #: Seconds that peers have for taking their last answers when the listener stops, and how often
 #: in a second it looks whether they did.
 _GRACE, _LOOKS = 1.0, 20
-
-
-def endpoint(reactor: Any, settings: ListenerSettings) -> IStreamServerEndpoint:
-    """
-    The endpoint that a listener is to listen on.
-
-    @raise ConfigError: if its string is none, or if a certificate that it names cannot be read.
-    """
-    try:
-        port = re.match(r"(?:tcp[46]?|ssl):(?:port=)?(\d+)", settings.listen)
-        if port and int(port[1]) > 65535:  # which would show only when it is opened
-            raise ValueError(f"{port[1]} is no port")
-        if settings.listen.startswith("stdio:"):
-            raise ValueError("devices do not come by the terminal")
-        made: IStreamServerEndpoint = serverFromString(reactor, settings.listen)
-    except Exception as error:  # each kind of endpoint raises what it likes
-        raise _fault(settings, error) from error
-    return made
-
-
-def _fault(settings: ListenerSettings, error: BaseException | None) -> ConfigError:
-    why = str(error) or type(error).__name__
-    return ConfigError(
-        [f'[[listeners]] "{settings.name}" listen: "{settings.listen}" is no endpoint: {why}']
-    )
 
 
 class Listener(Service):
@@ -64,7 +36,7 @@ class Listener(Service):
 
     _log = Logger()
 
-    def __init__(self, reactor: Any, settings: ListenerSettings, factory: StreamFactory) -> None:
+    def __init__(self, reactor: Any, settings: PortSettings, factory: PortFactory) -> None:
         self.name = settings.name
         self.factory = factory
         self._reactor = reactor
@@ -73,6 +45,31 @@ class Listener(Service):
         self._endpoint: IStreamServerEndpoint | None = None
         self._wanted = False
         self._turns = DeferredLock()
+
+    @property
+    def state(self) -> str:
+        """
+        How it is: C{open}, C{closed} while nothing can be stored, or C{stopped}.
+        """
+        if not self.running:
+            return "stopped"
+        return "open" if self._port is not None else "closed"
+
+    @property
+    def connected(self) -> int:
+        """
+        How many connections there are.
+        """
+        return len(self.factory.connections)
+
+    @property
+    def where(self) -> str:
+        """
+        Where devices find it, for people.
+        """
+        text = self._settings.listen
+        kind = "tls" if text.startswith("ssl:") else "tcp"
+        return place(self.address, kind) if self.address else text
 
     @property
     def address(self) -> IAddress | None:
@@ -88,13 +85,9 @@ class Listener(Service):
         @raise ConfigError: if the endpoint string is none.
         @raise CannotListenError: if the port is taken.
         """
-        self._endpoint = endpoint(self._reactor, self._settings)
-        failures: list[Failure] = []
-        self._endpoint.listen(self.factory).addCallbacks(self._opened, failures.append)
-        if failures and failures[0].check(CannotListenError):
-            failures[0].raiseException()
-        if failures:  # a name that no system takes
-            raise _fault(self._settings, failures[0].value)
+        text, where = self._settings.listen, key(self._settings, "listen")
+        self._opened(listen(self._reactor, text, where, self.factory))
+        self._endpoint = endpoint(self._reactor, text, where)
         super().startService()
         self._wanted = True
         self._log.info("{line}", line=self._describe())
@@ -109,7 +102,7 @@ class Listener(Service):
         super().stopService()
         self._wanted = False
         self.factory.end()
-        refused, oddities = self.factory.refused, self.factory.source.oddities
+        refused, oddities = self.factory.refused, self.factory.inlet.source.oddities
         if refused or oddities:
             self._log.info(
                 "{name}: refused {refused} connections, stored {oddities} frames of unknown opt",
@@ -171,7 +164,7 @@ class Listener(Service):
 
     def _opened(self, port: IListeningPort) -> None:
         settings = self._settings
-        brief = settings.wire == "esp8266" and not settings.ack
+        brief = WIRES[settings.wire].brief and not settings.ack
         plain = re.match("tcp[46]?:", settings.listen)
         self._port = doorstep(self._reactor, port, self.factory) if brief and plain else port
 
@@ -180,19 +173,5 @@ class Listener(Service):
         answer = "the protocol has no acknowledgement"
         if settings.ack:
             answer = "each frame is answered after its commit"
-        where = _where(self.address, settings.listen.partition(":")[0])
-        return (
-            f"{self.name}: {where}, {settings.wire}, refused while nothing can be stored; {answer}"
-        )
-
-
-def _where(address: IAddress | None, kind: str) -> str:
-    """
-    An address as people write it.
-    """
-    if isinstance(address, IPv4Address | IPv6Address):
-        host = f"[{address.host}]" if ":" in address.host else address.host
-        return f"{'tls' if kind == 'ssl' else 'tcp'} {host}:{address.port}"
-    if isinstance(address, UNIXAddress):
-        return f"unix {os.fsdecode(address.name or b'')}"
-    return str(address)
+        kept = "refused while nothing can be stored"
+        return f"{self.name}: {self.where}, {settings.wire}, {kept}; {answer}"

@@ -3,28 +3,39 @@ Byte streams: one Protocol for every wire format whose parser takes a stream. It
 the format but its parser.
 """
 
-from collections.abc import Callable, Sequence
-from ipaddress import ip_address
+from collections.abc import Sequence
 from typing import Any
+from typing import Protocol as Interface
 
-from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol, IPushProducer
-from twisted.internet.protocol import Protocol, ServerFactory, connectionDone
-from twisted.internet.task import LoopingCall
+from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from sensord.config import ListenerSettings
-from sensord.devices import Source
-from sensord.rarely import Rarely
-from sensord.reading import Intake
-from sensord.store.service import Account, NotStored
+from sensord.protocols.inlet import Inlet
+from sensord.store.account import NotStored
 from sensord.wire import Parser
 
-#: How often the idle time is looked at while it passes: a silent peer is disconnected after
-#: one idle time and a quarter at the latest. One look at all connections is far cheaper than
-#: a timer for each.
-_LOOKS = 4
+#: How many devices one connection can bring. Without a limit, a peer that makes up ids would fill
+#: the memory.
+MAX_DEVICES = 1000
+
+
+class Connections(Interface):
+    """
+    What a connection needs of its factory.
+
+    @ivar inlet: where what comes in is decoded and stored.
+    @ivar clock: measures how long a link takes to close.
+    @ivar connections: those that are open.
+    @ivar held: whether devices have to wait just now.
+    """
+
+    inlet: Inlet
+    clock: Any
+    connections: "set[StreamProtocol]"
+    held: bool
 
 
 class StreamProtocol(Protocol):
@@ -32,21 +43,25 @@ class StreamProtocol(Protocol):
     One connection, whose peer expects no answer.
 
     @ivar host: the network address of the peer.
+    @ivar met: the addresses of the devices at its other end.
     @ivar quiet: how many looks in a row found no complete frame. Bytes alone do not count: one that
         sends a byte now and then would hold its connection for ever.
     """
 
-    factory: "StreamFactory"
+    factory: "Connections"
     transport: Any  # a TCP, TLS or UNIX one: their interfaces have no common name
 
     quiet = 0
+    _devices: Sequence[str] = ()
     _over = False
     _ending = False
 
-    def __init__(self, factory: "StreamFactory", host: str, parser: Parser[Any]) -> None:
+    def __init__(self, factory: "Connections", host: str, parser: Parser[Any]) -> None:
         self.factory = factory
         self.host = host
+        self._inlet = factory.inlet
         self._parser = parser
+        self.met: set[str] = set()
 
     def connectionMade(self) -> None:
         """
@@ -73,7 +88,31 @@ class StreamProtocol(Protocol):
         """
         Have events decoded and stored.
         """
-        self.factory.account.add(self.factory.decode(self.host, events))
+        intake = self._inlet.decode(self.host, events)
+        self._inlet.account.add(intake)
+        if intake.devices is not self._devices:
+            self.meet(intake.devices)
+
+    def meet(self, devices: Sequence[str]) -> None:
+        """
+        These devices are at the other end.
+
+        @param devices: their addresses.
+        """
+        self._devices = devices
+        if self._ending:
+            return  # what is sent down now would not arrive
+        for address in devices:
+            if address not in self.met and len(self.met) < MAX_DEVICES:
+                self.met.add(address)
+                self._inlet.presence.arrive(address, self)
+
+    def send(self, data: bytes) -> None:
+        """
+        See L{sensord.presence.Link.send}.
+        """
+        if not self._over:
+            self.transport.write(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """
@@ -106,6 +145,8 @@ class StreamProtocol(Protocol):
             self._ending = True
             if events := self._parser.close():
                 self.dispatch(events)
+            for address in self.met:
+                self._inlet.presence.leave(address, self)
 
 
 @implementer(IHalfCloseableProtocol, IPushProducer)
@@ -130,11 +171,13 @@ class AnsweringProtocol(StreamProtocol):
         """
         Have events decoded and stored, and answer for them when that is done.
         """
-        intake = self.factory.decode(self.host, events)
+        intake = self._inlet.decode(self.host, events)
         self._unanswered += 1
-        stored = self.factory.account.admit(intake)
-        stored.addCallback(self._answer, intake.verdicts)
+        stored = self._inlet.account.admit(intake)
+        stored.addCallback(self._answer, intake.answer)
         stored.addErrback(self._unstored)
+        if intake.devices is not self._devices:
+            self.meet(intake.devices)
 
     def readConnectionLost(self) -> None:
         """
@@ -159,6 +202,19 @@ class AnsweringProtocol(StreamProtocol):
             return
         self._closed = True
         self.transport.unregisterProducer()
+        self.transport.resumeProducing()  # over TLS, the peer has to say goodbye too
+        self.part()
+
+    def reply(self, answer: bytes) -> None:
+        """
+        Tell the peer what became of its frames.
+        """
+        self.transport.write(answer)
+
+    def part(self) -> None:
+        """
+        Close the link, on which all is said.
+        """
         self.transport.loseConnection()
 
     def steer(self) -> None:
@@ -187,11 +243,11 @@ class AnsweringProtocol(StreamProtocol):
         The link is gone; L{connectionLost} follows.
         """
 
-    def _answer(self, _none: None, verdicts: bytes) -> None:
+    def _answer(self, _none: None, answer: bytes) -> None:
         self._unanswered -= 1
         if self._over:
             return
-        self.transport.write(verdicts)
+        self.reply(answer)
         if self._ending:
             self.end()
 
@@ -202,7 +258,7 @@ class AnsweringProtocol(StreamProtocol):
         """
         if failure.check(NotStored):
             return
-        self._log.failure("{name}: {host}", failure, name=self.factory.name, host=self.host)
+        self._log.failure("{name}: {host}", failure, name=self._inlet.name, host=self.host)
         if not self._over:
             self._closed = True
             self.transport.abortConnection()
@@ -220,178 +276,3 @@ class Refusal(Protocol):
         Close it at once.
         """
         self.transport.abortConnection()
-
-
-class StreamFactory(ServerFactory):
-    """
-    The connections of one listener.
-
-    @ivar source: decodes its frames.
-    @ivar account: where they are stored.
-    @param clock: for the idle time.
-    @ivar held: whether devices have to wait just now.
-    @ivar refused: connections that were not let in.
-    """
-
-    noisy = False
-    _log = Logger()
-
-    def __init__(
-        self,
-        settings: ListenerSettings,
-        parser: Callable[[], Parser[Any]],
-        source: Source,
-        account: Account,
-        clock: Any,
-    ) -> None:
-        self.name = settings.name
-        self.account = account
-        self.connections: set[StreamProtocol] = set()
-        self.held = False
-        self.refused = 0
-        self._parser = parser
-        self.source = source
-        self._protocol = AnsweringProtocol if settings.ack else StreamProtocol
-        self._rarely = Rarely(self._log, clock)
-        self._most = settings.max_connections
-        self._networks = settings.networks
-        self._timeout = settings.idle_timeout
-        self._looking = LoopingCall(self._look)
-        self._looking.clock = clock
-
-    def doStart(self) -> None:
-        """
-        A port was opened.
-        """
-        super().doStart()
-        if self._timeout and not self._looking.running:
-            self._looking.start(self._timeout / _LOOKS, now=False)
-
-    def buildProtocol(self, addr: IAddress | None) -> Protocol:
-        """
-        Let a peer in, or not.
-        """
-        host = _host(addr)
-        return self._protocol(self, host, self._parser()) if self._admits(host) else Refusal()
-
-    def take(self, host: str, data: bytes) -> None:
-        """
-        Take in all that a peer had to say, which has hung up since and expects no answer.
-        """
-        host = _plain(host)
-        if self._admits(host):
-            parser = self._parser()
-            if events := [*parser.feed(data), *parser.close()]:
-                self.account.add(self.decode(host, events))
-
-    def refuse(self, host: str, why: str) -> None:
-        """
-        Count a peer that is not let in.
-        """
-        self.refused += 1
-        self._rarely.warn(
-            "refused", host, "{name}: {host} is refused: {why}", name=self.name, host=host, why=why
-        )
-
-    def decode(self, host: str, events: Sequence[Any]) -> Intake:
-        """
-        What came of events, which is complained about where it is no reading.
-        """
-        intake = self.source.decode(host, events)
-        if intake.rejected or intake.quarantined:
-            for data, why in intake.rejected:
-                self._complain("rejected", host, host, why, data)
-            for frame in intake.quarantined:
-                self._complain("quarantined", frame.why, host, frame.why, frame.data)
-        return intake
-
-    def hold(self, held: bool) -> None:
-        """
-        Let all devices wait, or go on.
-        """
-        if held != self.held:
-            self.held = held
-            for connection in self.connections:
-                connection.steer()
-
-    def end(self) -> None:
-        """
-        Finish with all peers, each after its answers.
-        """
-        if self._looking.running:
-            self._looking.stop()
-        for connection in tuple(self.connections):
-            connection.end()
-
-    def abort(self) -> None:
-        """
-        Cut all links that are left.
-        """
-        for connection in tuple(self.connections):
-            connection.transport.abortConnection()
-
-    def _look(self) -> None:
-        """
-        Disconnect those that were silent for too long. Those that have to wait cannot speak.
-        """
-        if self.held:
-            return
-        for connection in tuple(self.connections):
-            connection.quiet += 1
-            if connection.quiet > _LOOKS:
-                self._rarely.warn(
-                    "idle",
-                    connection.host,
-                    "{name}: {host} is disconnected: no frame in {timeout:g} s",
-                    name=self.name,
-                    host=connection.host,
-                    timeout=self._timeout,
-                )
-                connection.transport.abortConnection()
-
-    def _complain(self, kind: str, subject: str, host: str, why: str, data: bytes) -> None:
-        self._rarely.warn(
-            kind,
-            subject,
-            "{name}: {kind} from {host}: {why}: {data}",
-            name=self.name,
-            kind=kind,
-            host=host,
-            why=why,
-            data=data[:32].hex(" ") or "(no bytes)",
-        )
-
-    def _admits(self, host: str) -> bool:
-        """
-        Whether a peer is let in; one that is not is counted.
-        """
-        if len(self.connections) >= self._most:
-            why = f"there are {self._most} connections already"
-        elif self._networks and not self._allowed(host):
-            why = "its network is not allowed"
-        else:
-            return True
-        self.refuse(host, why)
-        return False
-
-    def _allowed(self, host: str) -> bool:
-        try:
-            address = ip_address(host)
-        except ValueError:  # a peer without a network, on a UNIX socket
-            return False
-        return any(address in network for network in self._networks)
-
-
-def _host(addr: IAddress | None) -> str:
-    """
-    The host part of a peer's address.
-    """
-    host: str | None = getattr(addr, "host", None)
-    return "local" if host is None else _plain(host)
-
-
-def _plain(host: str) -> str:
-    """
-    A host as people know it. An IPv4 peer of an IPv6 port is the IPv4 host that it is.
-    """
-    return host.removeprefix("::ffff:").partition("%")[0] if ":" in host else host

@@ -12,7 +12,9 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from sensord.presence import Record
 from sensord.reading import Clock, Reading, Value
+from sensord.store import roster
 from sensord.store.database import fromColumn
 from sensord.store.schema import VERSION, StoreError, schema
 
@@ -190,6 +192,13 @@ class Archive:
                 "SELECT coalesce(min(id), 0), coalesce(max(id), 0) FROM readings"
             ).fetchone()
         return first, last
+
+    def devices(self) -> list[Record]:
+        """
+        What was known of devices when it was last saved, those first that were heard last.
+        """
+        with self.open() as connection:
+            return roster.load(connection)
 
     def quarantine(self, listener: str | None = None) -> list[Held]:
         """

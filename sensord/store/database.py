@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
+from typing import TypeVar
 
 from msgspec import Struct
 from twisted.logger import Logger
@@ -19,6 +20,8 @@ from sensord.reading import Intake, Reading, Value
 from sensord.store import schema
 from sensord.store.schema import StoreError
 from sensord.store.series import Series
+
+T = TypeVar("T")
 
 #: How many rows go into one statement. SQLite steps through a statement without holding Python's
 #: interpreter lock; with a row each, the writer would wait for the lock as often as there are rows.
@@ -148,28 +151,29 @@ class Database:
             the intake: it was left out as a whole, and the others are stored.
         @raise Exception: if nothing was stored; the same parts may be tried again.
         """
-        if self._connection is not None and self._files != self._identities():
-            self._log.error("{path} was moved or replaced under us", path=self.path)
-            self.close()
+        write = partial(self._commit, parts)
         try:
-            return self._attempt(parts)
+            return self._attempt(write)
         except sqlite3.DatabaseError as error:
             if not schema.broken(error):
                 raise
         # It may be the connection that is broken: only a second one is believed.
         try:
-            return self._attempt(parts)
+            return self._attempt(write)
         except sqlite3.DatabaseError as error:
             if not schema.broken(error) or not self._replace:
                 raise
             self._setAside(error)
-            return self._attempt(parts)
+            return self._attempt(write)
 
-    def _attempt(self, parts: Sequence[Part]) -> dict[int, Exception]:
+    def _attempt(self, write: Callable[[], T]) -> T:
+        if self._connection is not None and self._files != self._identities():
+            self._log.error("{path} was moved or replaced under us", path=self.path)
+            self.close()
         try:
             if self._connection is None:
                 self.open()
-            return self._commit(parts)
+            return write()
         except sqlite3.DatabaseError:
             # Whatever state this connection is in, the next attempt begins with a new one.
             self.close()
@@ -211,6 +215,21 @@ class Database:
                     break
             self._count("expired_readings", most - left)
         return most - left
+
+    def run(self, job: Callable[[sqlite3.Connection], T]) -> T:
+        """
+        Write something that is no reading, in a transaction of its own.
+
+        @param job: makes the changes.
+        @return: what it returned.
+        @raise Exception: if nothing was written.
+        """
+
+        def transaction() -> T:
+            with self._transaction() as connection:
+                return job(connection)
+
+        return self._attempt(transaction)
 
     def resolve(self, ids: Sequence[int], part: Part) -> None:
         """

@@ -11,10 +11,24 @@ from importlib.resources import files
 from pathlib import Path
 
 #: The version of schema.sql.
-VERSION = 1
+VERSION = 2
 
 #: What brings a database of each older version to the next one: SQL, run in a transaction.
-MIGRATIONS: Mapping[int, str] = {}
+MIGRATIONS: Mapping[int, str] = {
+    1: """
+    CREATE TABLE devices (
+        address TEXT PRIMARY KEY, heard INTEGER NOT NULL, received INTEGER NOT NULL,
+        missed INTEGER NOT NULL, restarts INTEGER NOT NULL, counter INTEGER, rssi INTEGER,
+        interval REAL NOT NULL, declared INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE commands (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, time INTEGER NOT NULL, who TEXT NOT NULL,
+        address TEXT NOT NULL, variable TEXT NOT NULL, value REAL NOT NULL, state TEXT NOT NULL,
+        changed INTEGER NOT NULL, expires INTEGER, why TEXT NOT NULL
+    );
+    CREATE INDEX commands_pending ON commands (address) WHERE state = 'pending'
+    """,
+}
 
 #: How long a statement waits for another process that writes, in milliseconds. While it waits,
 #: devices go on sending to a gateway that cannot store.
@@ -64,6 +78,9 @@ def connect(
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA journal_size_limit = 67108864")
+        # 32 MB: thousands of series are written to as many pages of the index. Those that do not
+        # fit are written to the log before their time, and read again.
+        connection.execute("PRAGMA cache_size = -32768")
     except BaseException:
         connection.close()
         raise

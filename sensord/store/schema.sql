@@ -1,4 +1,4 @@
--- The database of sensord, schema 1. Open it with any SQLite tool; reading never disturbs the
+-- The database of sensord, schema 2. Open it with any SQLite tool; reading never disturbs the
 -- daemon. Times are microseconds since the Unix epoch, UTC.
 
 PRAGMA application_id = 0x73656e73;  -- "sens"
@@ -13,7 +13,7 @@ CREATE TABLE meta (
     value NOT NULL
 ) WITHOUT ROWID;
 
-INSERT INTO meta VALUES ('schema', 1), ('expired_readings', 0), ('expired_quarantine', 0);
+INSERT INTO meta VALUES ('schema', 2), ('expired_readings', 0), ('expired_quarantine', 0);
 
 -- One value of one device. tags is a JSON object; address, wire and field say where it comes from.
 CREATE TABLE series (
@@ -77,6 +77,37 @@ CREATE TABLE ledger (
     rejected INTEGER NOT NULL,
     quarantined INTEGER NOT NULL
 ) WITHOUT ROWID;
+
+-- What is known of each device's comings and goings. heard is a time, interval is in seconds; both are
+-- 0 while unknown. counter and rssi are NULL for devices that have none.
+CREATE TABLE devices (
+    address TEXT PRIMARY KEY,
+    heard INTEGER NOT NULL,
+    received INTEGER NOT NULL,
+    missed INTEGER NOT NULL,
+    restarts INTEGER NOT NULL,
+    counter INTEGER,
+    rssi INTEGER,
+    interval REAL NOT NULL,
+    declared INTEGER NOT NULL
+) WITHOUT ROWID;
+
+-- Every value that somebody wanted to send down to a device. state: pending, sent, expired or refused;
+-- changed is when it came to that, why says why. expires is NULL for never.
+CREATE TABLE commands (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    time INTEGER NOT NULL,
+    who TEXT NOT NULL,
+    address TEXT NOT NULL,
+    variable TEXT NOT NULL,
+    value REAL NOT NULL,
+    state TEXT NOT NULL,
+    changed INTEGER NOT NULL,
+    expires INTEGER,
+    why TEXT NOT NULL
+);
+
+CREATE INDEX commands_pending ON commands (address) WHERE state = 'pending';
 
 -- The newest reading of each series: one look into the index for each.
 CREATE VIEW latest (series, time, value) AS

@@ -3,6 +3,7 @@ The storage service. Whatever is recorded waits for the transaction that is bein
 forms the next one together with all that came meanwhile; the Deferreds fire from the commit.
 """
 
+import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
@@ -12,8 +13,9 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from sensord.config import StoreSettings, span
 from sensord.reading import Intake, Reading
+from sensord.settings import StoreSettings, span
+from sensord.store.account import Account, NotStored, Waiting
 from sensord.store.archive import Archive, Current, Point
 from sensord.store.database import Database, Part
 
@@ -31,16 +33,6 @@ _EXPIRE_EVERY, _EXPIRE_MOST = 600.0, 5_000
 
 #: The fractions of C{max_pending} at which devices are held back, and let go on.
 _FULL, _DRAINED = 0.8, 0.5
-
-
-#: Who waits for the commit of an intake.
-Waiting = tuple[Intake, Deferred[None]]
-
-
-class NotStored(Exception):
-    """
-    A reading was not committed and will not be.
-    """
 
 
 class Run(Protocol):
@@ -66,46 +58,6 @@ class Flow(Protocol):
         """
 
 
-class Account:
-    """
-    The door through which one listener brings what it received.
-    """
-
-    def __init__(self, name: str, added: Callable[[int], None]) -> None:
-        self.name = name
-        self._added = added
-        self._intakes: list[Intake] = []
-        self._waiting: list[Waiting] = []
-
-    def admit(self, intake: Intake) -> Deferred[None]:
-        """
-        Record readings, count what was rejected and keep what is quarantined.
-
-        @return: fires after the commit, with L{NotStored} or the reason if there was none.
-        """
-        deferred: Deferred[None] = Deferred()
-        self._waiting.append((intake, deferred))
-        self.add(intake)
-        return deferred
-
-    def add(self, intake: Intake) -> None:
-        """
-        The same for those who tell nobody, and so need not know when it is done.
-        """
-        self._intakes.append(intake)
-        self._added(intake.received)
-
-    def take(self) -> tuple[Part, list[Waiting]] | None:
-        """
-        Hand over all that came since, with the Deferreds of those who wait.
-        """
-        if not self._intakes:
-            return None
-        taken = Part(self.name, self._intakes), self._waiting
-        self._intakes, self._waiting = [], []
-        return taken
-
-
 class Store(Service):
     """
     The shared storage service.
@@ -116,6 +68,7 @@ class Store(Service):
     @param read: runs the questions.
     @ivar ready: whether commits succeed, as far as is known.
     @ivar full: whether so much is waiting that devices should be held back.
+    @ivar archive: what answers questions, on the caller's thread.
     @ivar pending: how many items (readings, and what is none) wait for their commit.
     """
 
@@ -135,7 +88,7 @@ class Store(Service):
         self.pending = 0
         self._clock = clock
         self._database = database
-        self._archive = Archive(database.path)
+        self.archive = Archive(database.path)
         self._write = write
         self._read = read
         self._window = settings.commit_window
@@ -238,7 +191,7 @@ class Store(Service):
 
         @return: fires with them; fails with L{StoreError} if the database cannot be read.
         """
-        return self._read(lambda: self._archive.latest(device, name))
+        return self._read(lambda: self.archive.latest(device, name))
 
     def history(
         self, device: str, name: str, start: int, end: int, step: int = 0
@@ -251,7 +204,31 @@ class Store(Service):
         @param step: how long one point stands for; 0 gives each reading.
         @return: fires with the points; fails with C{ValueError} if they are too many.
         """
-        return self._read(lambda: self._archive.history(device, name, start, end, step))
+        return self._read(lambda: self.archive.history(device, name, start, end, step))
+
+    def write(self, job: Callable[[sqlite3.Connection], T]) -> Deferred[T]:
+        """
+        Write something that is no reading, in a transaction of its own.
+
+        @param job: makes the changes; it runs on the writer's thread.
+        @return: fires with what it returned, after the commit; fails if there was none.
+        """
+        return self._write(lambda: self._database.run(job))
+
+    def read(self, job: Callable[[sqlite3.Connection], T]) -> Deferred[T]:
+        """
+        Ask something that is not about readings.
+
+        @param job: asks; it runs on the reader's thread, and its connection cannot write.
+        @return: fires with what it returned; fails with L{StoreError} if the database cannot be
+            read.
+        """
+
+        def ask() -> T:
+            with self.archive.open() as connection:
+                return job(connection)
+
+        return self._read(ask)
 
     def _added(self, count: int) -> None:
         self.pending += count

@@ -11,12 +11,15 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from sensord.config import DEFAULTS, WIRES, ListenerSettings
+from sensord.config import DEFAULTS
 from sensord.devices import Devices
 from sensord.protocols.doorstep import Doorstep, doorstep
-from sensord.protocols.stream import StreamFactory
+from sensord.protocols.inlet import Inlet
+from sensord.protocols.port import PortFactory
 from sensord.reading import Arrivals
-from sensord.store.service import Account
+from sensord.store.account import Account
+from sensord.wire.esp8266 import PacketParser
+from sensord.wires import PacketSettings
 
 PACKET = bytes.fromhex("0600 100e 7800 06 01 03 7800 006e 0068")
 
@@ -35,14 +38,11 @@ class DoorstepTests(SynchronousTestCase):
         """
         self.reactor = MemoryReactorClock()
         self.account = Account("weather", lambda count: None)
-        listener = ListenerSettings("weather", "esp8266", "tcp:0", **settings)
-        self.factory = StreamFactory(
-            listener,
-            WIRES["esp8266"],
-            Devices(DEFAULTS).source(listener, Arrivals(self.reactor.seconds)),
-            self.account,
-            self.reactor,
-        )
+        listener = PacketSettings("weather", "esp8266", "tcp:0", **settings)
+        devices = Devices(DEFAULTS)
+        source = devices.source(listener, Arrivals(self.reactor.seconds))
+        inlet = Inlet("weather", source, self.account, devices.presence, self.reactor)
+        self.factory = PortFactory(listener, PacketParser, inlet, self.reactor)
         port = Port(0, self.factory, interface=host, reactor=self.reactor)
         port.startListening()
         door = doorstep(self.reactor, port, self.factory)
@@ -184,7 +184,7 @@ class DoorstepTests(SynchronousTestCase):
         A fault of ours costs the connection at which it shows, and the door stays open.
         """
         door = self.build()
-        self.factory.source = None  # type: ignore[assignment]
+        self.factory.inlet.source = None  # type: ignore[assignment]
         self.call(door, PACKET)
         door.doRead()
         self.assertEqual(len(self.flushLoggedErrors(AttributeError)), 1)

@@ -10,12 +10,15 @@ from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from sensord.config import DEFAULTS, WIRES, ConfigError, ListenerSettings
+from sensord.config import DEFAULTS, ConfigError
 from sensord.devices import Devices
-from sensord.protocols.listener import Listener, endpoint
-from sensord.protocols.stream import StreamFactory
+from sensord.protocols.inlet import Inlet
+from sensord.protocols.listener import Listener
+from sensord.protocols.port import PortFactory
 from sensord.reading import Arrivals
-from sensord.store.service import Account
+from sensord.store.account import Account
+from sensord.wire.esp8266 import PacketParser
+from sensord.wires import PacketSettings
 
 
 class Reactor(MemoryReactorClock):
@@ -63,14 +66,12 @@ class ListenerTests(SynchronousTestCase):
         """
         A listener for battery devices.
         """
-        settings = ListenerSettings("weather", "esp8266", listen, **more)
-        factory = StreamFactory(
-            settings,
-            WIRES["esp8266"],
-            Devices(DEFAULTS).source(settings, Arrivals(self.reactor.seconds)),
-            Account("weather", lambda count: None),
-            self.reactor,
-        )
+        settings = PacketSettings("weather", "esp8266", listen, **more)
+        devices = Devices(DEFAULTS)
+        source = devices.source(settings, Arrivals(self.reactor.seconds))
+        account = Account("weather", lambda count: None)
+        inlet = Inlet("weather", source, account, devices.presence, self.reactor)
+        factory = PortFactory(settings, PacketParser, inlet, self.reactor)
         return Listener(self.reactor, settings, factory)
 
     def start(self, **more: Any) -> Listener:
@@ -115,20 +116,11 @@ class ListenerTests(SynchronousTestCase):
         """
         A string that is no endpoint is a fault that names the table and the key.
         """
-        for listen in (
-            "tpc:5001",
-            "tcp",
-            "tcp:x",
-            "ssl:5001:privateKey=/nowhere.pem",
-            "tcp:70000",
-            "",
-        ):
-            settings = ListenerSettings("weather", "esp8266", listen)
-            error = self.assertRaises(ConfigError, endpoint, self.reactor, settings)
-            [fault] = error.faults
-            self.assertTrue(
-                fault.startswith(f'[[listeners]] "weather" listen: "{listen}" is no endpoint: ')
-            )
+        error = self.assertRaises(ConfigError, self.build("tpc:5001").startService)
+        [fault] = error.faults
+        self.assertTrue(
+            fault.startswith('[[listeners]] "weather" listen: "tpc:5001" is no endpoint: ')
+        )
 
     def test_closedWhileUnready(self) -> None:
         """

@@ -2,6 +2,7 @@
 Tests for L{sensord.protocols.stream}.
 """
 
+from functools import partial
 from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
@@ -13,11 +14,15 @@ from twisted.logger import capturedLogs
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from sensord.config import WIRES, DeviceSettings, ListenerSettings, Settings, ValueSettings
+from sensord.config import Settings
 from sensord.devices import Devices
-from sensord.protocols.stream import Refusal, StreamFactory, StreamProtocol
+from sensord.protocols.inlet import Inlet
+from sensord.protocols.port import PortFactory
+from sensord.protocols.stream import AnsweringProtocol, Refusal, StreamProtocol
 from sensord.reading import Arrivals, Intake
-from sensord.store.service import Account, NotStored
+from sensord.settings import DeviceSettings, ValueSettings
+from sensord.store.account import Account, NotStored
+from sensord.wires import WIRES
 
 FRAME = bytes.fromhex("01ff0001")
 UNKNOWN = bytes.fromhex("01ff0901")
@@ -51,21 +56,26 @@ class StreamTestCase(SynchronousTestCase):
         self.clock = ReactorClock()
         self.account = Account("poe", lambda count: None)
 
-    def build(self, wire: str = "poe", **settings: object) -> StreamFactory:
+    def build(self, wire: str = "poe", **settings: object) -> PortFactory:
         """
         A factory that listens.
         """
-        listener = ListenerSettings("poe", wire, "tcp:0", **settings)  # type: ignore[arg-type]
+        listener: Any = WIRES[wire].settings("poe", wire, "tcp:0", **settings)  # type: ignore[call-arg]
         values = tuple(ValueSettings(name, "H") for name in ("light", "humidity", "temperature"))
         all = Settings(listeners=(listener,), devices=(DeviceSettings("poe/1", values=values),))
-        source = Devices(all).source(listener, Arrivals(self.clock.seconds))
-        factory = StreamFactory(listener, WIRES[wire], source, self.account, self.clock)
+        devices = Devices(all)
+        self.presence = devices.presence
+        source = devices.source(listener, Arrivals(self.clock.seconds))
+        inlet = Inlet("poe", source, self.account, self.presence, self.clock)
+        protocol = AnsweringProtocol if listener.ack else StreamProtocol
+        parser = partial(WIRES[wire].parser, listener)
+        factory = PortFactory(listener, parser, inlet, self.clock, protocol)
         factory.doStart()
         self.addCleanup(factory.end)
         return factory
 
     def connect(
-        self, factory: StreamFactory, address: IAddress | str = "10.0.0.1"
+        self, factory: PortFactory, address: IAddress | str = "10.0.0.1"
     ) -> tuple[Any, Transport]:
         """
         A peer connects and is let in.
@@ -75,7 +85,7 @@ class StreamTestCase(SynchronousTestCase):
         return protocol, transport
 
     def knock(
-        self, factory: StreamFactory, address: IAddress | str = "10.0.0.1"
+        self, factory: PortFactory, address: IAddress | str = "10.0.0.1"
     ) -> tuple[StreamProtocol | Refusal, Transport]:
         """
         A peer connects.

@@ -6,9 +6,10 @@ import sqlite3
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from sensord.config import DeviceSettings, Settings, ThresholdSettings, ValueSettings
+from sensord.config import Settings
 from sensord.devices import Devices
 from sensord.reading import Clock, Intake, Reading, Value
+from sensord.settings import DeviceSettings, ThresholdSettings, ValueSettings
 from sensord.store.archive import MAX_POINTS, Archive, Current, Exported, Held, Point
 from sensord.store.database import Database
 from sensord.store.schema import VERSION, StoreError

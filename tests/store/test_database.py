@@ -462,6 +462,56 @@ class FailureTests(DatabaseTestCase):
         self.assertEqual(ledger(self.path), (1, 1, 0, 0, 0))
 
 
+class RunTests(DatabaseTestCase):
+    """
+    Writing what is no reading.
+    """
+
+    def note(self, connection: sqlite3.Connection) -> int:
+        """
+        Write a line.
+        """
+        return connection.execute("INSERT INTO meta VALUES ('note', 1)").rowcount
+
+    def test_run(self) -> None:
+        """
+        What is written is there for other programs, and what came of it is returned.
+        """
+        self.assertEqual(self.database.run(self.note), 1)
+        self.assertEqual(sql(self.path, "SELECT value FROM meta WHERE key = 'note'"), [(1,)])
+
+    def test_fails(self) -> None:
+        """
+        Of what fails in the middle nothing is written, and the next attempt begins anew.
+        """
+
+        def fail(connection: sqlite3.Connection) -> None:
+            self.note(connection)
+            connection.execute("SELECT nonsense")
+
+        self.assertRaises(sqlite3.OperationalError, self.database.run, fail)
+        self.assertEqual(sql(self.path, "SELECT value FROM meta WHERE key = 'note'"), [])
+        self.assertEqual(self.database.run(self.note), 1)
+
+    def test_deleted(self) -> None:
+        """
+        Nothing goes into a file that was deleted meanwhile: a new one is begun.
+        """
+        self.database.run(self.note)
+        self.path.unlink()
+        self.database.run(self.note)
+        self.assertEqual(sql(self.path, "SELECT value FROM meta WHERE key = 'note'"), [(1,)])
+
+    def test_full(self) -> None:
+        """
+        When the disk fails, that is raised, and readings can be written as soon as it heals.
+        """
+        self.disk.trouble = "INSERT INTO meta"
+        self.assertRaises(StoreError, self.database.run, self.note)
+        self.disk.trouble = None
+        self.assertEqual(self.commit(intake(reading())), {})
+
+
 class UnfitTests(DatabaseTestCase):
     """
     Readings that no database can store.

@@ -121,8 +121,8 @@ class ConnectTests(SynchronousTestCase):
 
 #: Synthetic: the second step needs the first.
 _STEPS = {
-    1: "CREATE TABLE rooms (name TEXT); INSERT INTO rooms VALUES ('attic')",
-    2: "ALTER TABLE rooms ADD COLUMN floor INTEGER; UPDATE rooms SET floor = 3",
+    VERSION: "CREATE TABLE rooms (name TEXT); INSERT INTO rooms VALUES ('attic')",
+    VERSION + 1: "ALTER TABLE rooms ADD COLUMN floor INTEGER; UPDATE rooms SET floor = 3",
 }
 
 
@@ -133,7 +133,7 @@ class MigrationTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.path = folder(self) / "sensord.sqlite"
-        self.copy = Path(f"{self.path}.schema-1")
+        self.copy = Path(f"{self.path}.schema-{VERSION}")
         self.store(1)
 
     def store(self, time: int) -> None:
@@ -155,8 +155,8 @@ class MigrationTests(SynchronousTestCase):
         """
         A database that is two versions old goes through both steps, and keeps its readings.
         """
-        connect(self.path, 3, _STEPS).close()
-        self.assertEqual(self.version(self.path), 3)
+        connect(self.path, VERSION + 2, _STEPS).close()
+        self.assertEqual(self.version(self.path), VERSION + 2)
         self.assertEqual(sql(self.path, "SELECT * FROM rooms"), [("attic", 3)])
         self.assertEqual(stored(self.path), {("balcony", "temperature", 1): 21.5})
 
@@ -164,25 +164,25 @@ class MigrationTests(SynchronousTestCase):
         """
         A database that is one version old goes through the last step alone.
         """
-        connect(self.path, 2, _STEPS).close()
+        connect(self.path, VERSION + 1, _STEPS).close()
         sql(self.path, "UPDATE rooms SET name = 'cellar'")
-        connect(self.path, 3, _STEPS).close()
+        connect(self.path, VERSION + 2, _STEPS).close()
         self.assertEqual(sql(self.path, "SELECT * FROM rooms"), [("cellar", 3)])
 
     def test_once(self) -> None:
         """
         A database that is up to date is not migrated again.
         """
-        connect(self.path, 2, _STEPS).close()
-        connect(self.path, 2, _STEPS).close()
+        connect(self.path, VERSION + 1, _STEPS).close()
+        connect(self.path, VERSION + 1, _STEPS).close()
         self.assertEqual(sql(self.path, "SELECT * FROM rooms"), [("attic",)])
 
     def test_copy(self) -> None:
         """
         The old database is kept in a copy that the old version can open, and no other file is left.
         """
-        connect(self.path, 3, _STEPS).close()
-        connect(self.copy, 1).close()
+        connect(self.path, VERSION + 2, _STEPS).close()
+        connect(self.copy).close()
         self.assertEqual(stored(self.copy), {("balcony", "temperature", 1): 21.5})
         self.assertEqual(sorted(self.path.parent.iterdir()), [self.path, self.copy])
 
@@ -191,18 +191,18 @@ class MigrationTests(SynchronousTestCase):
         What an interrupted migration left of its copy does not stop the next one.
         """
         Path(f"{self.copy}.part").write_bytes(b"half a da")
-        connect(self.path, 2, _STEPS).close()
+        connect(self.path, VERSION + 1, _STEPS).close()
         self.assertEqual(stored(self.copy), {("balcony", "temperature", 1): 21.5})
 
     def test_fails(self) -> None:
         """
         A migration that fails halfway leaves the database as it was, to be used by the old version.
         """
-        steps = {**_STEPS, 2: "INSERT INTO rooms VALUES ('roof'); SELECT nonsense"}
-        self.assertRaises(sqlite3.OperationalError, connect, self.path, 3, steps)
+        steps = {**_STEPS, VERSION + 1: "INSERT INTO rooms VALUES ('roof'); SELECT nonsense"}
+        self.assertRaises(sqlite3.OperationalError, connect, self.path, VERSION + 2, steps)
         self.assertEqual(sql(self.path, "SELECT name FROM sqlite_master WHERE name = 'rooms'"), [])
-        connect(self.path, 1).close()
-        self.assertEqual(self.version(self.path), 1)
+        connect(self.path).close()
+        self.assertEqual(self.version(self.path), VERSION)
         self.assertEqual(stored(self.path), {("balcony", "temperature", 1): 21.5})
 
     def test_copyIsOfTheLastMoment(self) -> None:
@@ -210,10 +210,49 @@ class MigrationTests(SynchronousTestCase):
         The copy has everything that was stored before the migration, also when an earlier attempt
         failed and the old version went on for a while.
         """
-        self.assertRaises(sqlite3.Error, connect, self.path, 2, {1: "SELECT nonsense"})
+        self.assertRaises(
+            sqlite3.Error, connect, self.path, VERSION + 1, {VERSION: "SELECT nonsense"}
+        )
         self.store(2)
-        connect(self.path, 2, _STEPS).close()
+        connect(self.path, VERSION + 1, _STEPS).close()
         self.assertEqual(stored(self.copy).keys(), stored(self.path).keys())
+
+
+class UpgradeTests(SynchronousTestCase):
+    """
+    Databases of the versions that were released before.
+    """
+
+    def columns(self, path: Path) -> dict[str, list[tuple[object, ...]]]:
+        """
+        The columns of all tables, views and indexes.
+        """
+        names = [row[0] for row in sql(path, "SELECT name FROM sqlite_master ORDER BY name")]
+        return {
+            name: sql(path, f"SELECT * FROM pragma_table_xinfo('{name}')")
+            + sql(path, f"SELECT * FROM pragma_index_xinfo('{name}')")
+            for name in names
+        }
+
+    def test_same(self) -> None:
+        """
+        A database of any older version is brought to what a new one looks like, with its readings.
+        """
+        fresh = folder(self) / "fresh.sqlite"
+        connect(fresh).close()
+        for version in range(1, VERSION):
+            path = folder(self) / "old.sqlite"
+            script = Path(__file__).with_name(f"schema-{version}.sql").read_text(encoding="utf-8")
+            with closing(sqlite3.connect(path)) as connection:
+                connection.executescript(script)
+            sql(
+                path,
+                "INSERT INTO series VALUES (1, 'balcony', 'temperature', '', '{}', '', '', '')",
+            )
+            sql(path, "INSERT INTO readings VALUES (1, 1, 1, 21.5, 2)")
+            connect(path).close()
+            self.assertEqual(self.columns(path), self.columns(fresh))
+            self.assertEqual(stored(path), {("balcony", "temperature", 1): 21.5})
 
 
 class SetAsideTests(SynchronousTestCase):

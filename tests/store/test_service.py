@@ -10,11 +10,12 @@ from twisted.internet.task import Clock
 from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from sensord.config import StoreSettings
 from sensord.reading import Reading
+from sensord.settings import StoreSettings
+from sensord.store.account import NotStored
 from sensord.store.database import Database
 from sensord.store.schema import StoreError
-from sensord.store.service import NotStored, Store
+from sensord.store.service import Store
 from tests.store.support import (
     Disk,
     Runner,

@@ -5,11 +5,13 @@ Tests for L{sensord.wire.packing}.
 from decimal import Decimal
 from fractions import Fraction
 from math import inf, isnan, nan, ulp
+from struct import pack as packed
+from struct import unpack
 
 from hypothesis import given, strategies
 from twisted.trial.unittest import SynchronousTestCase
 
-from sensord.wire.packing import CODES, Number, layout, scaler
+from sensord.wire.packing import CODES, Number, layout, pack, scaler, unscaler, whiten
 from tests.support import PROPERTY
 
 #: What a configuration may scale with and add.
@@ -220,3 +222,204 @@ class ScalerTests(SynchronousTestCase):
             dust = (abs(product) + abs(term)) / 10**27
             error = abs(Fraction(scaled(raw)) - (product + term))
             self.assertLessEqual(error, Fraction(ulp(float(product + term))) + dust)
+
+
+class UnscalerTests(SynchronousTestCase):
+    """
+    How values that people write become the raw values that devices expect.
+    """
+
+    def assertRefused(self, why: str, code: str, value: Number, scale: float = 1.0) -> None:
+        """
+        Check that a value is refused for a reason.
+        """
+        error = self.assertRaises(ValueError, unscaler(code, scale, 0.0), value)
+        self.assertEqual(str(error), why)
+
+    def test_sevenTenthsAreSeven(self) -> None:
+        """
+        0.7 at a scale of 0.1 is sent as 7: no dust makes it 6.
+        """
+        self.assertNotEqual(0.7 / 0.1, 7)
+        for code in CODES.replace("?", ""):
+            self.assertEqual(unscaler(code, 0.1, 0.0)(0.7), 7, code)
+
+    def test_everyTenthAndHundredthComesBack(self) -> None:
+        """
+        Any value with one or two decimals is sent as the whole number that reads as it.
+        """
+        for scale in (0.1, 0.01):
+            scaled, unscaled = scaler(scale, 0.0), unscaler("h", scale, 0.0)
+            assert scaled is not None
+            for raw in range(-2000, 2000):
+                value = float(f"{raw}") / round(1 / scale)
+                self.assertEqual(unscaled(value), raw)
+                self.assertEqual(scaled(unscaled(value)), value)
+
+    def test_theOffsetIsTakenOffFirst(self) -> None:
+        """
+        What was added to the scaled value is taken off before it is divided.
+        """
+        self.assertEqual(unscaler("H", 0.0026812744140625, -46.85)(24.53625), 0x6800)
+        self.assertEqual(unscaler("h", 0.1, 20)(19.7), -3)
+
+    def test_wholeNumbersAreRoundedToTheNearest(self) -> None:
+        """
+        A value between two raw values becomes the nearer one, and halfway the even one.
+        """
+        unscaled = unscaler("b", 0.1, 0.0)
+        values = [0.74, 0.76, -0.74, -0.76, 0.25, 0.35]
+        self.assertEqual([unscaled(value) for value in values], [7, 8, -7, -8, 2, 4])
+
+    def test_theResultHasTheKindOfItsType(self) -> None:
+        """
+        Whole types get whole numbers and floats get floats, whatever the value was written as.
+        """
+        for code in CODES:
+            raw = unscaler(code, 1.0, 0.0)(1.0)
+            self.assertIs(type(raw), float if code in "fd" else int, code)
+        self.assertEqual(unscaler("d", 0.1, 0.0)(1), 10.0)
+        self.assertEqual(unscaler("?", 1.0, 0.0)(True), 1)
+        self.assertEqual(unscaler("B", 0.5, 0.0)(True), 2)
+
+    def test_whatDoesNotFitIsRefused(self) -> None:
+        """
+        A value beyond its type is refused with the reason, not sent as another value.
+        """
+        why = "the raw value {} is not in the {} that type {} holds"
+        self.assertEqual(unscaler("h", 0.1, 0.0)(3276.7), 32767)
+        self.assertRefused(why.format(32768, "-32768..32767", "h"), "h", 3276.8, 0.1)
+        self.assertRefused(why.format(256, "0..255", "B"), "B", 256)
+        self.assertRefused(why.format(-1, "0..4294967295", "L"), "L", -1)
+        self.assertRefused(why.format(2**63, f"{-(2**63)}..{2**63 - 1}", "q"), "q", 2**63)
+        self.assertRefused(why.format(2, "0..1", "?"), "?", 2)
+        self.assertRefused("the raw value is beyond what type f holds", "f", 1e39)
+        self.assertRefused("the raw value is beyond what type d holds", "d", 1e300, 1e-30)
+        self.assertRefused("the raw value is beyond what type d holds", "d", 10**400)
+
+    def test_whatIsNotFiniteIsRefused(self) -> None:
+        """
+        NaN and infinities are not sent to a device.
+        """
+        for code in CODES:
+            for value in (nan, inf, -inf):
+                self.assertRefused(f"{value} is not finite", code, value)
+
+    def test_aScaleOfZeroCannotBeUndone(self) -> None:
+        """
+        A scale of nothing is refused before any value comes.
+        """
+        self.assertRaises(ValueError, unscaler, "h", 0.0, 1.0)
+
+    @PROPERTY
+    @given(strategies.integers(-(2**63), 2**63 - 1), FACTORS.filter(bool), FACTORS)
+    def test_itUndoesTheScaler(self, raw: int, scale: float, offset: float) -> None:
+        """
+        What a device sent goes back as it came, as long as a float can tell it from its
+        neighbours.
+        """
+        scaled = scaler(scale, offset) or float
+        value = scaled(raw)
+        if ulp(value) < abs(scale) / 4 and len({scaled(raw + step) for step in (-1, 0, 1)}) == 3:
+            self.assertEqual(unscaler("q", scale, offset)(value), raw)
+
+    @PROPERTY
+    @given(
+        strategies.integers(-(2**31), 2**31 - 1),
+        strategies.sampled_from([0.1, 0.01, 0.001, 0.5, -0.1, 1.0, 10.0]),
+        strategies.integers(-999, 999).map(lambda n: n / 10),
+    )
+    def test_decimalsComeBackAsTheyWere(self, raw: int, scale: float, offset: float) -> None:
+        """
+        A value that is a multiple of its decimal scale arrives as it was written, to the last
+        digit.
+        """
+        value = float(raw * decimal(scale) + decimal(offset))
+        scaled = scaler(scale, offset) or float
+        self.assertEqual(scaled(unscaler("i", scale, offset)(value)), value)
+
+
+class PackTests(SynchronousTestCase):
+    """
+    How raw values become bytes.
+    """
+
+    def assertRefused(self, why: str, types: str, *raws: Number) -> None:
+        """
+        Check that values are refused for a reason.
+        """
+        self.assertEqual(str(self.assertRaises(ValueError, pack, types, raws)), why)
+
+    def test_valuesStandSideBySide(self) -> None:
+        """
+        A byte, a u16, a float and a truth value are packed without padding, little-endian.
+        """
+        data = bytes.fromhex("07 0201 0000c03f 01")
+        self.assertEqual(pack(["B", "H", "f", "?"], [7, 0x0102, 1.5, True]), data)
+        self.assertEqual(pack("", []), b"")
+
+    def test_floatsMayBeWhole(self) -> None:
+        """
+        A whole number is packed as a float where the type is one.
+        """
+        self.assertEqual(pack("fd", [1, 2]), packed("<fd", 1.0, 2.0))
+
+    def test_whatDoesNotFitIsRefused(self) -> None:
+        """
+        A value that its type cannot hold is refused with the reason.
+        """
+        self.assertRefused("2 values for 1 types", "h", 1, 2)
+        self.assertRefused("0 values for 1 types", "h")
+        self.assertRefused("1.5 is no whole number, which type h holds", "h", 1.5)
+        self.assertRefused("nan is no whole number, which type h holds", "h", nan)
+        self.assertRefused("nan is not finite", "d", nan)
+        self.assertRefused("-inf is not finite", "f", -inf)
+        self.assertRefused("the raw value is beyond what type f holds", "f", 3.5e38)
+        why = "the raw value 128 is not in the -128..127 that type b holds"
+        self.assertRefused(why, "hb", 1, 128)
+
+    def test_everyTypeHoldsItsEnds(self) -> None:
+        """
+        The least and the greatest number of each type are packed, and those beyond are not.
+        """
+        for code in "bBhHiIlLqQ":
+            bits = 8 * WIDTHS[code]
+            low = 0 if code.isupper() else -(2 ** (bits - 1))
+            ends = (low, low + 2**bits - 1)
+            self.assertEqual(layout([code, code]).unpack(pack([code, code], ends)), ends)
+            self.assertRaises(ValueError, pack, code, [ends[0] - 1])
+            self.assertRaises(ValueError, pack, code, [ends[1] + 1])
+
+    @PROPERTY
+    @given(strategies.data(), strategies.text(CODES, max_size=8))
+    def test_whatIsPackedIsUnpacked(self, data: strategies.DataObject, types: str) -> None:
+        """
+        Whatever a device may have sent is packed to the bytes that it came in.
+        """
+        size = layout(types).size
+        came = data.draw(strategies.binary(min_size=size, max_size=size))
+        raws = layout(types).unpack(came)
+        if all(abs(raw) < inf for raw in raws):
+            self.assertEqual(unpack("<" + types, pack(types, raws)), raws)
+
+
+class WhitenTests(SynchronousTestCase):
+    """
+    How some nodes disguise their bytes.
+    """
+
+    def test_everyByteIsTurned(self) -> None:
+        """
+        Each byte is combined with 0x55.
+        """
+        self.assertEqual(whiten(bytes.fromhex("00 55 aa ff 0c")), bytes.fromhex("55 00 ff aa 59"))
+        self.assertEqual(whiten(b""), b"")
+
+    @PROPERTY
+    @given(strategies.binary())
+    def test_twiceIsNothing(self, data: bytes) -> None:
+        """
+        Whitening what was whitened gives the bytes that were there before.
+        """
+        self.assertEqual(whiten(whiten(data)), data)
+        self.assertEqual(whiten(data), bytes(byte ^ 0x55 for byte in data))

@@ -1,0 +1,101 @@
+"""
+Ports by their endpoint strings: what is wrong with one is told in one line that names the setting.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import (
+    IAddress,
+    IListeningPort,
+    IProtocolFactory,
+    IStreamServerEndpoint,
+)
+from twisted.python.failure import Failure
+
+from sensord.config import ConfigError, Settings
+from sensord.wires import ListenerSettings, PortSettings, RadioSettings
+
+#: How faults call the endpoint string of the manhole.
+MANHOLE = "[manhole] listen"
+
+
+def named(settings: Settings) -> Iterator[tuple[str, str]]:
+    """
+    The endpoint strings of a configuration, each with the table and the key that it stands at.
+    """
+    for listener in settings.listeners:
+        if isinstance(listener, PortSettings):
+            yield listener.listen, key(listener, "listen")
+        if isinstance(listener, RadioSettings) and listener.repeater:
+            yield listener.repeater, key(listener, "repeater")
+    if settings.manhole is not None:
+        yield settings.manhole.listen, MANHOLE
+
+
+def key(listener: ListenerSettings, name: str) -> str:
+    """
+    How faults call a key of a listener.
+    """
+    return f'[[listeners]] "{listener.name}" {name}'
+
+
+def endpoint(reactor: Any, text: str, key: str) -> IStreamServerEndpoint:
+    """
+    The endpoint that a string means.
+
+    @param text: a Twisted server endpoint string.
+    @param key: the table and the key that it stands at, for what is wrong with it.
+    @raise ConfigError: if it means none, or if a certificate that it names cannot be read.
+    """
+    try:
+        port = re.match(r"(?:tcp[46]?|ssl):(?:port=)?(\d+)", text)
+        if port and int(port[1]) > 65535:  # which would show only when it is opened
+            raise ValueError(f"{port[1]} is no port")
+        if text.startswith("stdio:"):
+            raise ValueError("nobody comes by the terminal")
+        made: IStreamServerEndpoint = serverFromString(reactor, text)
+    except Exception as error:  # each kind of endpoint raises what it likes
+        raise _fault(text, key, error) from error
+    return made
+
+
+def listen(reactor: Any, text: str, key: str, factory: IProtocolFactory) -> IListeningPort:
+    """
+    Open a port at once.
+
+    @raise ConfigError: see L{endpoint}.
+    @raise CannotListenError: if it is taken.
+    """
+    ports: list[IListeningPort] = []
+    failures: list[Failure] = []
+    endpoint(reactor, text, key).listen(factory).addCallbacks(ports.append, failures.append)
+    if failures and failures[0].check(CannotListenError):
+        failures[0].raiseException()
+    if failures:  # a name that no system takes
+        raise _fault(text, key, failures[0].value)
+    return ports[0]
+
+
+def place(address: IAddress | None, kind: str = "tcp") -> str:
+    """
+    An address as people write it.
+
+    @param kind: what it is the port of, where that does not show: C{tcp} or C{tls}.
+    """
+    if isinstance(address, IPv4Address | IPv6Address):
+        host = f"[{address.host}]" if ":" in address.host else address.host
+        return f"{kind} {host}:{address.port}"
+    if isinstance(address, UNIXAddress):
+        return f"unix {os.fsdecode(address.name or b'')}"
+    return str(address)
+
+
+def _fault(text: str, key: str, error: BaseException | None) -> ConfigError:
+    why = str(error) or type(error).__name__
+    return ConfigError([f'{key}: "{text}" is no endpoint: {why}'])

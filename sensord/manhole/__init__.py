@@ -1,0 +1,3 @@
+"""
+The admin shell: a Python prompt and plain words, by SSH.
+"""

@@ -1,0 +1,283 @@
+"""
+Who was heard when, by which link, and who is overdue.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from enum import Enum
+from typing import Protocol
+
+from msgspec import Struct
+from twisted.logger import Logger
+
+#: How many devices are remembered. Without a limit, a peer that makes up ids would fill the memory.
+MAX_DEVICES = 10_000
+
+#: Microseconds: what comes closer together than that is one burst, and says nothing of the interval
+#: between bursts.
+_BURST = 1_000_000
+
+#: How much of a gap goes into what is learned of an interval; and how much longer than usual a gap
+#: may count at most, since after an outage it says nothing about the device.
+_LEARN, _STRETCH = 0.125, 2.0
+
+#: What a device's interval is taken for until it is known, in seconds.
+_UNKNOWN = 3600.0
+
+#: A device is overdue, or lost, when it is silent for so many of its intervals and seconds more.
+_OVERDUE, _LOST = (1.5, 5.0), (5.0, 60.0)
+
+#: Seconds that a device without a link counts as awake after it was heard.
+_AWAKE = 10.0
+
+
+class State(Enum):
+    """
+    How a device is.
+    """
+
+    #: It is there, or was a moment ago.
+    AWAKE = "awake"
+    #: It is away, as it should be.
+    ASLEEP = "asleep"
+    #: It should have been heard by now.
+    OVERDUE = "overdue"
+    #: It has not been heard for far too long, or never.
+    LOST = "lost"
+
+
+class Congested(Exception):
+    """
+    A link takes no more for now.
+    """
+
+
+class Link(Protocol):
+    """
+    A way down to one or more devices.
+    """
+
+    def send(self, data: bytes) -> None:
+        """
+        Send something down: what it is, the wire format says.
+
+        @raise Congested: if too much waits to be sent already.
+        """
+
+
+class Record(Struct, gc=False, eq=False):
+    """
+    What is known of one device's comings and goings.
+
+    @ivar address: C{<listener>/<id on the wire>}.
+    @ivar name: what its readings call it.
+    @ivar heard: when it was last heard, in microseconds since the epoch; 0 is never.
+    @ivar received: messages that came in.
+    @ivar missed: messages that did not, by its counter.
+    @ivar restarts: how often its counter began anew.
+    @ivar counter: where its counter stands; L{None} if it has none.
+    @ivar rssi: how well it was received the last time, in dBm; L{None} if that is unknown.
+    @ivar interval: seconds between what it sends; 0 if that is unknown.
+    @ivar declared: whether the device said so itself.
+    @ivar state: as it was when last looked at; L{None} before the first time.
+    """
+
+    address: str
+    name: str
+    heard: int = 0
+    received: int = 0
+    missed: int = 0
+    restarts: int = 0
+    counter: int | None = None
+    rssi: int | None = None
+    interval: float = 0.0
+    declared: bool = False
+    state: State | None = None
+
+    def hear(self, time: int, messages: int = 1) -> None:
+        """
+        It was heard.
+
+        @param time: in microseconds since the epoch.
+        """
+        gap = time - self.heard
+        if gap > _BURST and self.heard and not self.declared:
+            self._learn(gap / 1e6)
+        self.heard = time
+        self.received += messages
+
+    def declare(self, interval: float) -> None:
+        """
+        It says itself how many seconds lie between what it sends.
+        """
+        self.interval, self.declared = interval, True
+
+    def count(self, counter: int) -> None:
+        """
+        It numbers its messages: a gap is what was missed, and a step back is a restart.
+        """
+        if self.counter is not None:
+            if counter > self.counter:
+                self.missed += counter - self.counter - 1
+            elif counter < self.counter:
+                self.restarts += 1
+        self.counter = counter
+
+    def _learn(self, gap: float) -> None:
+        if self.interval:
+            gap = min(gap, self.interval * _STRETCH)
+            self.interval += (gap - self.interval) * _LEARN
+        else:
+            self.interval = gap
+
+
+class Change(Struct, frozen=True):
+    """
+    A device came into another state.
+
+    @ivar before: L{None} for a device that is new.
+    """
+
+    record: Record
+    before: State | None
+    after: State
+
+
+class Presence:
+    """
+    The records of all devices, and the links by which they can be reached just now.
+
+    @param name: what a device is called, by its address.
+    @ivar strangers: how often a device was not remembered, since there are too many.
+    """
+
+    _log = Logger()
+
+    def __init__(self, name: Callable[[str], str] = lambda address: address) -> None:
+        self.strangers = 0
+        self._name = name
+        self._records: dict[str, Record] = {}
+        self._links: dict[str, list[Link]] = {}
+        self._greeters: list[Callable[[str], object]] = []
+        self._followers: list[Callable[[Sequence[Change]], object]] = []
+
+    def __iter__(self) -> Iterator[Record]:
+        """
+        All records.
+        """
+        return iter(self._records.values())
+
+    def get(self, address: str) -> Record | None:
+        """
+        The record of a device; L{None} if there is none.
+        """
+        return self._records.get(address)
+
+    def record(self, address: str) -> Record:
+        """
+        The record of a device, which is made if there is none.
+        """
+        record = self._records.get(address)
+        if record is None:
+            record = Record(address, self._name(address))
+            if len(self._records) < MAX_DEVICES:
+                self._records[address] = record
+            else:
+                self.strangers += 1
+        return record
+
+    def restore(self, records: Iterable[Record]) -> None:
+        """
+        Remember what was known before a restart.
+        """
+        for record in records:
+            record.name = self._name(record.address)
+            self._records[record.address] = record
+
+    def arrive(self, address: str, link: Link) -> None:
+        """
+        A device can be reached by a link, also when it could be before: it was heard there.
+
+        @param address: C{<listener>/*} stands for all that have no link of their own.
+        """
+        links = self._links.setdefault(address, [])
+        if link not in links:
+            links.append(link)
+        self.meet(address)
+
+    def meet(self, address: str) -> None:
+        """
+        A device was heard, and may listen now. It needs no link of its own.
+        """
+        for greet in self._greeters:
+            with self._log.failuresHandled("while greeting a device"):
+                greet(address)
+
+    def leave(self, address: str, link: Link) -> None:
+        """
+        A device cannot be reached by a link any more.
+        """
+        links = self._links.get(address, [])
+        if link in links:
+            links.remove(link)
+        if not links:
+            self._links.pop(address, None)
+
+    def link(self, address: str) -> Link | None:
+        """
+        The way down to a device: the link on which it was met last.
+        """
+        listener = address.partition("/")[0]
+        links = self._links.get(address) or self._links.get(f"{listener}/*")
+        return links[-1] if links else None
+
+    def present(self) -> list[str]:
+        """
+        The addresses of all devices that have a link of their own.
+        """
+        return [address for address in self._links if not address.endswith("/*")]
+
+    def greet(self, callback: Callable[[str], object]) -> None:
+        """
+        Be told the address of each device that arrives or is met.
+        """
+        self._greeters.append(callback)
+
+    def follow(self, callback: Callable[[Sequence[Change]], object]) -> Callable[[], None]:
+        """
+        Be told when devices come into other states.
+
+        @return: call it to hear no more.
+        """
+        self._followers.append(callback)
+        return lambda: self._followers.remove(callback)
+
+    def state(self, record: Record, now: float) -> State:
+        """
+        How a device is.
+
+        @param now: in seconds since the epoch.
+        """
+        silent = now - record.heard / 1e6
+        interval = record.interval or _UNKNOWN
+        if not record.heard or silent > interval * _LOST[0] + _LOST[1]:
+            return State.LOST
+        if silent > interval * _OVERDUE[0] + _OVERDUE[1]:
+            return State.OVERDUE
+        return State.AWAKE if silent <= _AWAKE or record.address in self._links else State.ASLEEP
+
+    def look(self, now: float) -> None:
+        """
+        See how all devices are, and tell the followers what has changed.
+
+        @param now: in seconds since the epoch.
+        """
+        changes = []
+        for record in self._records.values():
+            state = self.state(record, now)
+            if state is not record.state:
+                changes.append(Change(record, record.state, state))
+                record.state = state
+        if changes:
+            for follower in tuple(self._followers):
+                with self._log.failuresHandled("while telling a follower of devices"):
+                    follower(changes)

@@ -1,0 +1,69 @@
+"""
+What all links of one listener share: where what they receive is decoded and stored.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from sensord.presence import Presence
+from sensord.rarely import Rarely
+from sensord.reading import Intake
+from sensord.sources import Source
+from sensord.store.account import Account
+
+
+class Inlet:
+    """
+    The inside of a listener.
+
+    @param name: the listener's name.
+    @ivar source: decodes its frames.
+    @ivar account: where they are stored.
+    @ivar presence: is told which devices can be reached.
+    @param clock: for what is logged rarely.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self, name: str, source: Source, account: Account, presence: Presence, clock: IReactorTime
+    ) -> None:
+        self.name = name
+        self.source = source
+        self.account = account
+        self.presence = presence
+        self._rarely = Rarely(self._log, clock)
+
+    def decode(self, host: str, events: Sequence[Any]) -> Intake:
+        """
+        What came of events, which is complained about where it is no reading.
+
+        @param host: who sent it.
+        """
+        intake = self.source.decode(host, events)
+        if intake.rejected or intake.quarantined:
+            for data, why in intake.rejected:
+                self._complain("rejected", host, host, why, data)
+            for frame in intake.quarantined:
+                self._complain("quarantined", frame.why, host, frame.why, frame.data)
+        return intake
+
+    def warn(self, kind: str, subject: str, format: str, /, **fields: object) -> None:
+        """
+        Log something that a peer can provoke, rarely. See L{Rarely.warn}.
+        """
+        self._rarely.warn(kind, subject, format, name=self.name, **fields)
+
+    def _complain(self, kind: str, subject: str, host: str, why: str, data: bytes) -> None:
+        self.warn(
+            kind,
+            subject,
+            "{name}: {kind} from {host}: {why}: {data}",
+            kind=kind,
+            host=host,
+            why=why,
+            data=data[:32].hex(" ") or "(no bytes)",
+        )

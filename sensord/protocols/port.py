@@ -1,0 +1,167 @@
+"""
+The connections of one port: who is let in, who has to wait, who was silent for too long.
+"""
+
+from collections.abc import Callable
+from ipaddress import ip_address
+from typing import Any
+
+from twisted.internet.interfaces import IAddress
+from twisted.internet.protocol import Protocol, ServerFactory
+from twisted.internet.task import LoopingCall
+
+from sensord.protocols.inlet import Inlet
+from sensord.protocols.stream import Refusal, StreamProtocol
+from sensord.wire import Parser
+from sensord.wires import PortSettings
+
+#: How often the idle time is looked at while it passes: a silent peer is disconnected after
+#: one idle time and a quarter at the latest. One look at all connections is far cheaper than
+#: a timer for each.
+_LOOKS = 4
+
+
+class PortFactory(ServerFactory):
+    """
+    The connections of one listener.
+
+    @param parser: makes the parser of a connection.
+    @param inlet: where what comes in is decoded and stored.
+    @ivar clock: measures the idle time, and how long a link takes to close.
+    @param protocol: makes a connection, given this factory, its host and its parser.
+    @ivar held: whether devices have to wait just now.
+    @ivar refused: connections that were not let in.
+    """
+
+    noisy = False
+
+    def __init__(
+        self,
+        settings: PortSettings,
+        parser: Callable[[], Parser[Any]],
+        inlet: Inlet,
+        clock: Any,
+        protocol: Callable[["PortFactory", str, Any], StreamProtocol] = StreamProtocol,
+    ) -> None:
+        self.inlet = inlet
+        self.clock = clock
+        self.connections: set[StreamProtocol] = set()
+        self.held = False
+        self.refused = 0
+        self._parser = parser
+        self._protocol = protocol
+        self._most = settings.max_connections
+        self._networks = settings.networks
+        self._timeout = settings.idle_timeout
+        self._looking = LoopingCall(self._look)
+        self._looking.clock = clock
+
+    def doStart(self) -> None:
+        """
+        A port was opened.
+        """
+        super().doStart()
+        if self._timeout and not self._looking.running:
+            self._looking.start(self._timeout / _LOOKS, now=False)
+
+    def buildProtocol(self, addr: IAddress | None) -> Protocol:
+        """
+        Let a peer in, or not.
+        """
+        host = _host(addr)
+        return self._protocol(self, host, self._parser()) if self._admits(host) else Refusal()
+
+    def take(self, host: str, data: bytes) -> None:
+        """
+        Take in all that a peer had to say, which has hung up since and expects no answer.
+        """
+        host = _plain(host)
+        if self._admits(host):
+            parser = self._parser()
+            if events := [*parser.feed(data), *parser.close()]:
+                self.inlet.account.add(self.inlet.decode(host, events))
+
+    def refuse(self, host: str, why: str) -> None:
+        """
+        Count a peer that is not let in.
+        """
+        self.refused += 1
+        self.inlet.warn("refused", host, "{name}: {host} is refused: {why}", host=host, why=why)
+
+    def hold(self, held: bool) -> None:
+        """
+        Let all devices wait, or go on.
+        """
+        if held != self.held:
+            self.held = held
+            for connection in self.connections:
+                connection.steer()
+
+    def end(self) -> None:
+        """
+        Finish with all peers, each after its answers.
+        """
+        if self._looking.running:
+            self._looking.stop()
+        for connection in tuple(self.connections):
+            connection.end()
+
+    def abort(self) -> None:
+        """
+        Cut all links that are left.
+        """
+        for connection in tuple(self.connections):
+            connection.transport.abortConnection()
+
+    def _look(self) -> None:
+        """
+        Disconnect those that were silent for too long. Those that have to wait cannot speak.
+        """
+        if self.held:
+            return
+        for connection in tuple(self.connections):
+            connection.quiet += 1
+            if connection.quiet > _LOOKS:
+                self.inlet.warn(
+                    "idle",
+                    connection.host,
+                    "{name}: {host} is disconnected: no frame in {timeout:g} s",
+                    host=connection.host,
+                    timeout=self._timeout,
+                )
+                connection.transport.abortConnection()
+
+    def _admits(self, host: str) -> bool:
+        """
+        Whether a peer is let in; one that is not is counted.
+        """
+        if len(self.connections) >= self._most:
+            why = f"there are {self._most} connections already"
+        elif self._networks and not self._allowed(host):
+            why = "its network is not allowed"
+        else:
+            return True
+        self.refuse(host, why)
+        return False
+
+    def _allowed(self, host: str) -> bool:
+        try:
+            address = ip_address(host)
+        except ValueError:  # a peer without a network, on a UNIX socket
+            return False
+        return any(address in network for network in self._networks)
+
+
+def _host(addr: IAddress | None) -> str:
+    """
+    The host part of a peer's address.
+    """
+    host: str | None = getattr(addr, "host", None)
+    return "local" if host is None else _plain(host)
+
+
+def _plain(host: str) -> str:
+    """
+    A host as people know it. An IPv4 peer of an IPv6 port is the IPv4 host that it is.
+    """
+    return host.removeprefix("::ffff:").partition("%")[0] if ":" in host else host

@@ -1,0 +1,71 @@
+"""
+Tests for L{sensord.endpoints}.
+"""
+
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.error import CannotListenError
+from twisted.internet.protocol import Factory
+from twisted.internet.testing import MemoryReactorClock, RaisingMemoryReactor
+from twisted.trial.unittest import SynchronousTestCase
+
+from sensord.config import ConfigError
+from sensord.endpoints import endpoint, listen, place
+
+
+class EndpointTests(SynchronousTestCase):
+    """
+    Endpoint strings that are good, and those that are not.
+    """
+
+    def test_noEndpoint(self) -> None:
+        """
+        A string that is no endpoint is a fault that names the table and the key.
+        """
+        for text in (
+            "tpc:5001",
+            "tcp",
+            "tcp:x",
+            "ssl:5001:privateKey=/nowhere.pem",
+            "tcp:70000",
+            "tcp:port=70000",
+            "stdio:",
+            "",
+        ):
+            error = self.assertRaises(ConfigError, endpoint, MemoryReactorClock(), text, "[a] b")
+            [fault] = error.faults
+            start = f'[a] b: "{text}" is no endpoint: '
+            self.assertTrue(fault.startswith(start) and len(fault) > len(start), fault)
+
+    def test_listen(self) -> None:
+        """
+        A port is open at once.
+        """
+        reactor = MemoryReactorClock()
+        factory = Factory()
+        listen(reactor, "tcp:5001:interface=127.0.0.1", "[a] b", factory)
+        (server,) = reactor.tcpServers
+        self.assertEqual(server[0::3], (5001, "127.0.0.1"))
+
+    def test_taken(self) -> None:
+        """
+        A port that is taken raises.
+        """
+        taken = CannotListenError("", 5001, OSError(98, "Address already in use"))
+        reactor = RaisingMemoryReactor(listenException=taken)
+        self.assertRaises(CannotListenError, listen, reactor, "tcp:5001", "[a] b", Factory())
+
+    def test_nowhere(self) -> None:
+        """
+        Any other trouble with opening it is told as a fault of the setting.
+        """
+        reactor = RaisingMemoryReactor(listenException=OSError("no such thing"))
+        error = self.assertRaises(ConfigError, listen, reactor, "tcp:1", "[a] b", Factory())
+        self.assertEqual(error.faults, ['[a] b: "tcp:1" is no endpoint: no such thing'])
+
+    def test_place(self) -> None:
+        """
+        Addresses are written as people write them.
+        """
+        self.assertEqual(place(IPv4Address("TCP", "10.0.0.1", 80)), "tcp 10.0.0.1:80")
+        self.assertEqual(place(IPv6Address("TCP", "::1", 80), "tls"), "tls [::1]:80")
+        self.assertEqual(place(UNIXAddress(b"/run/one")), "unix /run/one")
