@@ -133,7 +133,7 @@ CASES = (
     Case(
         name="short",
         client="visit",
-        connections=40,
+        connections=400,
         units=20_000,
         warmup=400,
         ours=Side("esp8266", 6),

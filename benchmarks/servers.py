@@ -203,7 +203,7 @@ def bare(reactor: Any, job: Job, tally: Tally) -> int:
     """
     factory = Factory.forProtocol(lambda: BARE[job.kind](tally))
     factory.noisy = False
-    port: int = reactor.listenTCP(0, factory, interface="127.0.0.1").getHost().port
+    port: int = reactor.listenTCP(0, factory, 1024, "127.0.0.1").getHost().port
     return port
 
 

@@ -6,6 +6,7 @@ the price of a transport. Every other one becomes a transport as usual.
 """
 
 import errno
+import os
 import socket
 import sys
 from typing import Any
@@ -26,6 +27,10 @@ from sensord.protocols.port import PortFactory
 #: Connections that are accepted before other events have their turn. Without it, a flood of
 #: connections would keep everybody else waiting.
 _TURN = 100
+
+#: Connections that may wait to be accepted. Twisted has 50; when more devices than that wake up in
+#: one moment, the others would have to try again after a whole second of their battery's time.
+_BACKLOG = 1024
 
 #: Bytes read at a time: a packet, mostly.
 _CHUNK = 4096
@@ -53,6 +58,20 @@ def doorstep(reactor: Any, port: IListeningPort, factory: PortFactory) -> IListe
     return Doorstep(reactor, port, factory) if fit else port
 
 
+class _Listening(socket.socket):
+    """
+    A socket that remembers what it is. Others find it out anew, twice for each connection that they
+    accept, which takes them as long as a fifth of a packet does us.
+    """
+
+    family = socket.AF_INET
+    type = socket.SOCK_STREAM
+
+    def __init__(self, family: socket.AddressFamily, type: socket.SocketKind, fileno: int) -> None:
+        super().__init__(family, type, fileno=fileno)
+        self.family = family
+
+
 @implementer(IListeningPort, IReadDescriptor)
 class Doorstep:
     """
@@ -68,9 +87,10 @@ class Doorstep:
         self._port = port
         self._factory = factory
         port.stopReading()
-        self._socket = socket.fromfd(port.fileno(), socket.AF_INET, socket.SOCK_STREAM)
-        self._socket.setblocking(False)
         self._family = socket.AF_INET6 if ":" in port.getHost().host else socket.AF_INET
+        self._socket = _Listening(self._family, socket.SOCK_STREAM, fileno=os.dup(port.fileno()))
+        self._socket.setblocking(False)
+        self._socket.listen(_BACKLOG)
         reactor.addReader(self)
 
     def startListening(self) -> None:
@@ -141,7 +161,9 @@ class Doorstep:
         """
         state = peer.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
         if state == _CLOSE_WAIT and not self._factory.held:
-            chunks = iter(lambda: peer.recv(_CHUNK, socket.MSG_DONTWAIT), b"")
+            chunks = [peer.recv(_CHUNK, socket.MSG_DONTWAIT)]
+            while len(chunks[-1]) == _CHUNK:  # less is the rest, since no more can come
+                chunks.append(peer.recv(_CHUNK, socket.MSG_DONTWAIT))
             self._factory.take(host, b"".join(chunks))
         else:
             peer.setblocking(False)

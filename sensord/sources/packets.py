@@ -55,9 +55,9 @@ class PacketSource:
         """
         See L{Source.decode}.
         """
+        if len(events) == 1:
+            return self._one(host, events[0])
         intakes = [self._one(host, event) for event in events]
-        if len(intakes) == 1:
-            return intakes[0]
         return Intake(
             [reading for intake in intakes for reading in intake.readings],
             b"".join(intake.answer for intake in intakes),
@@ -74,8 +74,8 @@ class PacketSource:
         record.declare(event.wake)
         record.hear(arrival)
         layout = self._layouts.get(event.device)
-        why = layout.differs(event) if layout else f"device {event.device} has no description"
-        if layout is None or why:
+        if layout is None or (event.size, event.sensors) != layout.shape:
+            why = layout.differs(event) if layout else f"device {event.device} has no description"
             data = esp8266.encode(event)
             frame = Quarantined(arrival, host, data, why, "esp8266")
             return Intake([], ACCEPTED, (), [frame])
@@ -108,6 +108,8 @@ class PacketSource:
 class _Layout:
     """
     How the measurements of one device are packed.
+
+    @ivar shape: the size of a measurement in bytes, and how many values are in it.
     """
 
     def __init__(self, device: DeviceSettings) -> None:
@@ -116,16 +118,15 @@ class _Layout:
         self._values = [
             (value.name, packing.scaler(value.scale, value.offset)) for value in device.values
         ]
+        self.shape = self._struct.size, len(self._values)
         # Of whole numbers that are not too large, none needs a second look.
         self._raw = not {value.type for value in device.values} & set("fdQ")
 
     def differs(self, packet: esp8266.Packet) -> str:
         """
-        What about a packet does not fit; empty if all does.
+        What about a packet does not fit.
         """
-        size, sensors = self._struct.size, len(self._values)
-        if (packet.size, packet.sensors) == (size, sensors):
-            return ""
+        size, sensors = self.shape
         came = f"{packet.sensors} sensors in {packet.size} bytes"
         return f"{came}, the description of {self._device} has {sensors} in {size}"
 
@@ -134,11 +135,13 @@ class _Layout:
         The readings of some measurements, and what is none because it is not finite.
         """
         if self._raw:
-            device = self._device
+            # Every packet comes through here: lengths that are the same by construction are not
+            # checked once more.
+            device, values = self._device, self._values
             return [
-                Reading(device, name, raw if scaled is None else scaled(raw), time, _BACKDATED)
-                for time, row in zip(times, self._struct.iter_unpack(data), strict=True)
-                for (name, scaled), raw in zip(self._values, row, strict=True)
+                Reading(device, name, scaled(raw) if scaled else raw, time, _BACKDATED)
+                for time, row in zip(times, self._struct.iter_unpack(data))  # noqa: B905
+                for (name, scaled), raw in zip(values, row)  # noqa: B905
             ], ()
         readings, rejected = [], []
         for time, row in zip(times, self._struct.iter_unpack(data), strict=True):

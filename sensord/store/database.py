@@ -288,11 +288,15 @@ class Database:
         intakes = part.intakes
         readings = chain.from_iterable(intake.readings for intake in intakes)
         committed = self._insert(readings)
-        quarantined = [
-            (frame.time, part.listener, frame.peer, frame.data, frame.why, frame.wire)
-            for intake in intakes
-            for frame in intake.quarantined
-        ]
+        quarantined: list[tuple[object, ...]] = []
+        received = rejected = 0
+        for intake in intakes:
+            received += intake.received
+            rejected += len(intake.rejected)
+            quarantined += (
+                (frame.time, part.listener, frame.peer, frame.data, frame.why, frame.wire)
+                for frame in intake.quarantined
+            )
         if quarantined:
             connection.executemany(
                 "INSERT INTO quarantine (time, listener, peer, data, why, wire)"
@@ -300,8 +304,6 @@ class Database:
                 quarantined,
             )
             self._trim()
-        received = sum(intake.received for intake in intakes)
-        rejected = sum(len(intake.rejected) for intake in intakes)
         connection.execute(
             _LEDGER,
             (
