@@ -219,7 +219,8 @@ class Commands(Service):
             variable = self._downlink.variable(address, draft.variable)
             draft = structs.replace(draft, variable=variable)
             self._encode(draft)
-            if not self._reachable(address) and (why := self._waiting.full(address)):
+            waits = address in self._waiting or not self._reachable(address)
+            if waits and (why := self._waiting.full(address)):
                 raise Unsendable(why)
         except Unsendable as error:
             return structs.replace(draft, why=str(error))
@@ -294,7 +295,7 @@ class Commands(Service):
         try:
             link.send(data)
         except Congested:
-            return None  # the next time that it is met, or sent something
+            return None  # until the link has room again, which it says by meeting the device
         except Exception:
             self._log.failure("{address} could not be sent a command", address=delivery.address)
             return None

@@ -60,7 +60,7 @@ class Link(Protocol):
         """
         Send something down: what it is, the wire format says.
 
-        @raise Congested: if too much waits to be sent already.
+        @raise Congested: if that is not possible just now; as soon as it is, devices are met.
         """
 
 

@@ -18,7 +18,7 @@ from sensord.presence import Congested
 from sensord.protocols.inlet import Inlet
 from sensord.protocols.repeater import Repeater
 from sensord.protocols.serial import SETTLE, SerialFactory, SerialLink, SerialProtocol
-from sensord.protocols.transmitter import MAX_REPEATED, ORDER_PAUSE, Transmitter
+from sensord.protocols.transmitter import ORDER_PAUSE, Transmitter
 from sensord.wire import Parser, rfm2pi
 from sensord.wires import RadioSettings
 
@@ -202,7 +202,11 @@ class RadioProtocol(SerialProtocol):
         clock = factory.clock
         self._interval = settings.time_interval
         self._transmitter = Transmitter(
-            clock, settings.baud, super().send, lambda: localtime(clock.seconds())
+            clock,
+            settings.baud,
+            super().send,
+            lambda: localtime(clock.seconds()),
+            self._invite,
         )
         self._tuner = tuner
         self._times = LoopingCall(self._transmitter.announce)
@@ -237,15 +241,17 @@ class RadioProtocol(SerialProtocol):
         Send something to nodes.
 
         @param data: the command that does it.
-        @raise Congested: if too much waits already.
+        @raise Congested: if the module cannot take it just now.
         """
         self._transmitter.send(data)
 
     def repeat(self, command: bytes) -> None:
         """
-        The same for somebody who could have too much to send.
+        The same for somebody who cannot wait.
+
+        @raise Congested: if too much waits already.
         """
-        self._transmitter.send(command, MAX_REPEATED)
+        self._transmitter.repeat(command)
 
     def end(self) -> None:
         """
@@ -270,6 +276,12 @@ class RadioProtocol(SerialProtocol):
             self._inlet.warn(
                 "left", self.host, "{name}: {left} packets were not sent any more", left=left
             )
+
+    def _invite(self) -> None:
+        """
+        There is room for a command.
+        """
+        self._inlet.presence.meet(f"{self._inlet.name}/*")
 
     def _ready(self) -> None:
         self._transmitter.open()

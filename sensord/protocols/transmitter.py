@@ -17,12 +17,8 @@ from sensord.wire import rfm2pi
 #: something to send, beside the time that its bytes take on the port.
 ORDER_PAUSE, SEND_PAUSE = 1.0, 0.2
 
-#: Packets that may wait to be sent. Without a limit, whoever sends more than the radio can would
-#: fill the memory.
-MAX_WAITING = 1000
-
-#: Lines of the repeater that may wait. Without a limit of their own, a peer that floods it would
-#: leave no room for commands, and make them wait for minutes.
+#: Lines of the repeater that may wait. Without a limit, a program that writes more than the radio
+#: can send would fill the memory.
 MAX_REPEATED = 50
 
 #: Bits on the port for each byte.
@@ -32,11 +28,13 @@ _BITS = 10
 class Transmitter:
     """
     What goes out to the module. Settings come first; the time is next, which is taken when it is
-    sent, and of which one waits at most; packets are last.
+    sent, and of which one waits at most; then come commands, which do not wait here, since their
+    mailbox is a safer place; and then what others have written to the repeater.
 
     @param baud: bits per second of the port.
     @param write: writes to the port.
     @param now: the local time.
+    @param free: called when a command would be taken.
     """
 
     def __init__(
@@ -45,13 +43,15 @@ class Transmitter:
         baud: int,
         write: Callable[[bytes], None],
         now: Callable[[], time.struct_time],
+        free: Callable[[], object],
     ) -> None:
         self._reactor = reactor
         self._baud = baud
         self._write = write
         self._now = now
+        self._free = free
         self._orders: deque[bytes] = deque()
-        self._packets: deque[bytes] = deque()
+        self._repeated: deque[bytes] = deque()
         self._timely = False
         self._open = False
         self._pause: IDelayedCall | None = None
@@ -70,17 +70,27 @@ class Transmitter:
         self._orders.extend(commands)
         self._go()
 
-    def send(self, packet: bytes, most: int = MAX_WAITING) -> None:
+    def send(self, packet: bytes) -> None:
         """
-        Send something by radio.
+        Send something by radio, now.
 
         @param packet: the command that does it.
-        @param most: how many may wait.
-        @raise Congested: if there are as many already.
+        @raise Congested: if that is not possible.
         """
-        if len(self._packets) >= most:
-            raise Congested(f"{most} packets wait to be sent already")
-        self._packets.append(packet)
+        if not self._open or self._pause is not None:
+            raise Congested("the radio is busy")
+        self._put(packet, SEND_PAUSE)
+
+    def repeat(self, packet: bytes) -> None:
+        """
+        Send something by radio, now or later.
+
+        @param packet: the command that does it.
+        @raise Congested: if too much waits already.
+        """
+        if len(self._repeated) >= MAX_REPEATED:
+            raise Congested(f"{MAX_REPEATED} packets wait to be sent already")
+        self._repeated.append(packet)
         self._go()
 
     def announce(self) -> None:
@@ -107,9 +117,9 @@ class Transmitter:
             self._pause.cancel()
             self._pause = None
         self._open = self._timely = False
-        left = len(self._packets)
+        left = len(self._repeated)
         self._orders.clear()
-        self._packets.clear()
+        self._repeated.clear()
         return left
 
     def _go(self) -> None:
@@ -118,17 +128,21 @@ class Transmitter:
 
     def _next(self) -> None:
         self._pause = None
-        pause = SEND_PAUSE
         if self._orders:
-            command, pause = self._orders.popleft(), ORDER_PAUSE
-        elif self._open and self._timely:
+            self._put(self._orders.popleft(), ORDER_PAUSE)
+            return
+        if not self._open:
+            return
+        if self._timely:
             self._timely = False
             now = self._now()
-            command = rfm2pi.clock(now.tm_hour, now.tm_min)
-        elif self._open and self._packets:
-            command = self._packets.popleft()
-        else:
+            self._put(rfm2pi.clock(now.tm_hour, now.tm_min), SEND_PAUSE)
             return
+        self._free()
+        if self._pause is None and self._repeated:
+            self._put(self._repeated.popleft(), SEND_PAUSE)
+
+    def _put(self, command: bytes, pause: float) -> None:
         pause += len(command) * _BITS / self._baud
         self._pause = self._reactor.callLater(pause, self._next)
         self._write(command)

@@ -460,7 +460,7 @@ class StartTests(IntegrationTestCase):
         daemon = self.start("--demo")
         daemon.port("poe")
         archive = Archive(self.folder / "sensord-demo.sqlite")
-        until(lambda: len({one.device for one in archive.latest()}) == 8)
+        until(lambda: len({one.device for one in archive.latest()}) == 18)
         self.assertEqual(daemon.end(), 0)
         self.assertRegex(daemon.log, r"demo: \d+ readings stored so far; \w+: ")
         audited = self.run_(*sensord(), "audit")
