@@ -179,8 +179,8 @@ class Daemon(Service):
         """
         Twisted's own way to end by SIGTERM is to die of it, which is no success to those who look
         at exit codes. SIGHUP, which a terminal sends when it is closed, would end everything at
-        once: it is to end as SIGTERM does. Twisted's handlers come when the reactor begins to run; a
-        signal that is earlier is to end it orderly, too.
+        once: it is to end as SIGTERM does. Twisted sets its handlers when the reactor begins to run,
+        but a signal that comes before is to end it orderly, too.
         """
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._caught)

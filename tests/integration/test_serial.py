@@ -356,6 +356,18 @@ class RadioTests(SerialTestCase):
                 await self.stored(f"port/{node}")
         self.assertEqual(link.state, "open")
 
+    def taken(self, way: Link, packet: bytes) -> bool:
+        """
+        Offer a command.
+
+        @return: whether it was taken.
+        """
+        try:
+            way.send(packet)
+        except Congested:
+            return False
+        return True
+
     async def _send(self, link: SerialLink) -> None:
         """
         Have it send a command, the time, and a line of the repeater.
@@ -365,7 +377,8 @@ class RadioTests(SerialTestCase):
         assert repeater is not None
         way = self.presence.link("port/20")
         assert way is not None
-        way.send(b"20,1,2,0s")
+        await self.until(lambda: self.sent)  # the time is first
+        await self.until(lambda: self.taken(way, b"20,1,2,0s"))
         address: Any = repeater.address
         to: IStreamClientEndpoint = clientFromString(reactor, f"tcp:127.0.0.1:{address.port}")
         peer: Any = await connectProtocol(to, Protocol())
