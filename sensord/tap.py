@@ -179,7 +179,7 @@ class Daemon(Service):
         """
         Twisted's own way to end by SIGTERM is to die of it, which is no success to those who look
         at exit codes. SIGHUP, which a terminal sends when it is closed, would end everything at
-        once: it is to end as SIGTERM does. Twisted sets its handlers when the reactor begins to run,
+        once: it is to end as SIGTERM does. Twisted sets its handlers when the reactor begins,
         but a signal that comes before is to end it orderly, too.
         """
         for number in (signal.SIGTERM, signal.SIGHUP):

@@ -21,6 +21,7 @@ from twisted.trial.unittest import TestCase
 
 from sensord.config import Settings
 from sensord.devices import Devices
+from sensord.presence import Congested, Link
 from sensord.pretend.firmware import Firmware, Transmission
 from sensord.pretend.terminal import Terminal
 from sensord.protocols.inlet import Inlet
