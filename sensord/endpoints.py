@@ -21,6 +21,11 @@ from twisted.python.failure import Failure
 from sensord.config import ConfigError, Settings
 from sensord.wires import ListenerSettings, PortSettings, RadioSettings
 
+#: Connections that may wait to be accepted, unless the string says so itself. Twisted has 50; when
+#: more devices than that wake up in one moment, or come back after a restart, the others have to
+#: try again after a whole second, which costs those with batteries.
+_BACKLOG = 1024
+
 #: How faults call the endpoint string of the manhole.
 MANHOLE = "[manhole] listen"
 
@@ -59,7 +64,8 @@ def endpoint(reactor: Any, text: str, key: str) -> IStreamServerEndpoint:
             raise ValueError(f"{port[1]} is no port")
         if text.startswith("stdio:"):
             raise ValueError("nobody comes by the terminal")
-        made: IStreamServerEndpoint = serverFromString(reactor, text)
+        waiting = f":backlog={_BACKLOG}" if port and "backlog=" not in text else ""
+        made: IStreamServerEndpoint = serverFromString(reactor, text + waiting)
     except Exception as error:  # each kind of endpoint raises what it likes
         raise _fault(text, key, error) from error
     return made

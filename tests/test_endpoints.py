@@ -46,6 +46,15 @@ class EndpointTests(SynchronousTestCase):
         (server,) = reactor.tcpServers
         self.assertEqual(server[0::3], (5001, "127.0.0.1"))
 
+    def test_backlog(self) -> None:
+        """
+        Many may wait to be accepted, unless the string says how many.
+        """
+        reactor = MemoryReactorClock()
+        for text in ("tcp:5001", "tcp:5001:backlog=7"):
+            listen(reactor, text, "[a] b", Factory())
+        self.assertEqual([server[2] for server in reactor.tcpServers], [1024, 7])
+
     def test_taken(self) -> None:
         """
         A port that is taken raises.

@@ -28,10 +28,6 @@ from sensord.protocols.port import PortFactory
 #: connections would keep everybody else waiting.
 _TURN = 100
 
-#: Connections that may wait to be accepted. Twisted has 50; when more devices than that wake up in
-#: one moment, the others would have to try again after a whole second of their battery's time.
-_BACKLOG = 1024
-
 #: Bytes read at a time: a packet, mostly.
 _CHUNK = 4096
 
@@ -90,7 +86,6 @@ class Doorstep:
         self._family = socket.AF_INET6 if ":" in port.getHost().host else socket.AF_INET
         self._socket = _Listening(self._family, socket.SOCK_STREAM, fileno=os.dup(port.fileno()))
         self._socket.setblocking(False)
-        self._socket.listen(_BACKLOG)
         reactor.addReader(self)
 
     def startListening(self) -> None:

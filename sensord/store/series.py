@@ -8,6 +8,10 @@ from collections.abc import Callable
 
 from sensord.devices import Description
 
+#: How many series are remembered. Without a limit, a peer that makes up ids would fill the memory,
+#: and not only the disk. Those that are forgotten are looked up again.
+_MOST = 100_000
+
 
 class Series(dict[tuple[str, str], int]):
     """
@@ -24,6 +28,8 @@ class Series(dict[tuple[str, str], int]):
         self._fresh: list[tuple[str, str]] = []
 
     def __missing__(self, key: tuple[str, str]) -> int:
+        if len(self) >= _MOST:
+            self.clear()
         id = self[key] = self._enter(*key)
         self._fresh.append(key)
         return id

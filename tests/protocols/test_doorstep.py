@@ -98,17 +98,6 @@ class DoorstepTests(SynchronousTestCase):
         door.doRead()
         self.assertEqual(len(self.taken()), 60)
 
-    def test_storm(self) -> None:
-        """
-        When a whole fleet wakes up in one moment, none has to try again: they wait in line.
-        """
-        door = self.build()
-        for _device in range(300):
-            self.call(door, PACKET)
-        for _turn in range(3):
-            door.doRead()
-        self.assertEqual(len(self.taken()), 900)
-
     def test_long(self) -> None:
         """
         One that sends far more than a packet costs a line in the ledger for what is too much.

@@ -17,6 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from sensord.devices import Description
 from sensord.reading import Clock, Intake, Quarantined, Reading, Value
+from sensord.store import series
 from sensord.store.archive import Archive
 from sensord.store.database import Database, Part, fromColumn
 from sensord.store.schema import StoreError, connect
@@ -343,6 +344,26 @@ class CommitTests(DatabaseTestCase):
         self.commit(intake(reading()))
         self.assertEqual(sql(self.path, "SELECT id FROM series"), [(77,)])
         self.assertEqual(sql(self.path, "SELECT series FROM readings"), [(77,)])
+
+
+class ManySeriesTests(DatabaseTestCase):
+    """
+    More series than are remembered.
+    """
+
+    def test_many(self) -> None:
+        """
+        A peer that makes up ids fills no memory, and every reading is of the right series.
+        """
+        self.patch(series, "_MOST", 10)
+        for turn in range(3):
+            readings = [reading(turn, number, device=f"lines/{number}") for number in range(25)]
+            self.assertEqual(self.commit(intake(*readings)), {})
+        self.assertLessEqual(len(self.database._ids), 10)
+        rows = stored(self.path)
+        self.assertEqual(len(rows), 75)
+        for (device, _name, _time), value in rows.items():
+            self.assertEqual(device, f"lines/{value}")
 
 
 class FailureTests(DatabaseTestCase):
