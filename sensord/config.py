@@ -11,6 +11,7 @@ from typing import Any
 import tomli_w
 from msgspec import Struct, structs, to_builtins
 
+from sensord.outlets import SinkSettings
 from sensord.settings import (
     CommandSettings,
     ControlSettings,
@@ -59,6 +60,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     )
     devices: tuple[DeviceSettings, ...] = ()
     thresholds: tuple[ThresholdSettings, ...] = ()
+    sinks: tuple[SinkSettings, ...] = ()
     commands: CommandSettings = CommandSettings()
     control: ControlSettings = ControlSettings()
     manhole: ManholeSettings | None = None
@@ -69,6 +71,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         """
         for name in twice(listener.name for listener in self.listeners):
             yield f'[[listeners]] "{name}" name: is used twice'
+        for name in twice(sink.name for sink in self.sinks):
+            yield f'[[sinks]] "{name}" name: is used twice'
         for address in twice(device.address for device in self.devices):
             yield f'[[devices]] "{address}" address: is described twice'
         for name in twice(device.name for device in self.devices if device.name):

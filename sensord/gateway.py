@@ -15,6 +15,7 @@ from sensord.commands import Commands
 from sensord.config import DEFAULTS, Settings, parse
 from sensord.devices import Devices
 from sensord.downlink import Downlink
+from sensord.outlets import SinkSettings
 from sensord.protocols.inlet import Inlet
 from sensord.protocols.listener import Listener
 from sensord.protocols.port import PortFactory
@@ -23,6 +24,8 @@ from sensord.protocols.serial import SerialLink
 from sensord.protocols.stream import AnsweringProtocol, StreamProtocol
 from sensord.protocols.websocket import WebSocketProtocol
 from sensord.reading import Arrivals
+from sensord.sinks import kinds
+from sensord.sinks.outbox import Outbox
 from sensord.store.database import Database
 from sensord.store.service import Store
 from sensord.watch import Watch
@@ -41,6 +44,7 @@ class Gateway(Service):
     @ivar presence: who was heard when, and who can be reached.
     @ivar commands: sends values down to devices: C{send}, C{list}, C{follow}.
     @ivar listeners: the ways in, by name.
+    @ivar sinks: the ways out, by name.
     """
 
     name = "sensord"
@@ -72,6 +76,7 @@ class Gateway(Service):
             reactor, self.store, self.presence, Downlink(settings), settings.commands
         )
         self.listeners = {one.name: self._way(one) for one in settings.listeners}
+        self.sinks = {one.name: self._outbox(one) for one in settings.sinks}
         self._doors = self._build()
 
     def startService(self) -> None:
@@ -94,7 +99,8 @@ class Gateway(Service):
             )
             # The doors before the commands: a second daemon on one database fails at the socket of
             # the first, and must not send again what that one is about to send.
-            for service in (*self._doors, self._watch, self.commands, *self.listeners.values()):
+            first = (*self._doors, self._watch, self.commands)
+            for service in (*first, *self.sinks.values(), *self.listeners.values()):
                 service.startService()
         except BaseException:
             self._retreat()
@@ -116,6 +122,8 @@ class Gateway(Service):
         await gatherResults([way.stopService() for way in ways if way.running])
         await self.commands.stopService()
         await self._watch.stopService()
+        await self.store.flush()
+        await gatherResults([sink.stopService() for sink in self.sinks.values()])
         await self.store.stopService()
         await gatherResults([Deferred.fromCoroutine(way.disconnect()) for way in ways])
         self._reader.stop()
@@ -126,7 +134,8 @@ class Gateway(Service):
         The start failed half-way: let go of everything, without waiting for a reactor that may
         never run.
         """
-        for service in (*self.listeners.values(), *self._doors, self.commands, self._watch):
+        ways = (*self.listeners.values(), *self.sinks.values())
+        for service in (*ways, *self._doors, self.commands, self._watch):
             if service.running:
                 service.stopService()
         self._database.close()
@@ -158,6 +167,13 @@ class Gateway(Service):
         self.store.watch(way.steer)
         return way
 
+    def _outbox(self, settings: SinkSettings) -> Outbox:
+        """
+        One way out.
+        """
+        sink = kinds.SINKS[settings.kind](self._reactor, settings, self._reader.run)
+        return Outbox(self._reactor, self.store, sink, settings)
+
     def _build(self) -> list[Service]:
         """
         The doors for operators: those that are wanted. What they are made of takes long to import.
@@ -168,7 +184,13 @@ class Gateway(Service):
             from sensord.control.service import Control
 
             api = Api(
-                self._reactor, settings, self.presence, self.store, self.commands, self.listeners
+                self._reactor,
+                settings,
+                self.presence,
+                self.store,
+                self.commands,
+                self.listeners,
+                self.sinks,
             )
             path = Path(settings.store.path).parent / settings.control.socket
             doors.append(Control(self._reactor, path, api))

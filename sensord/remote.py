@@ -151,6 +151,36 @@ def listeners(options: Options, action: str | None, name: str | None, asJson: bo
 
 
 @click.command()
+@click.argument("action", required=False, type=click.Choice(("pause", "resume")))
+@click.argument("name", required=False)
+@_asJson
+@click.pass_obj
+def sinks(options: Options, action: str | None, name: str | None, asJson: bool) -> None:
+    """
+    List the ways out, or pause or resume the one with a NAME. A paused one rests until it is
+    resumed, also after a restart; what comes meanwhile waits for it.
+    """
+    if action and not name:
+        raise click.UsageError(f"which sink is to {action}?")
+    asked = client(options)
+    found = [asked.post("sinks", name, action)] if action and name else asked.get("sinks")
+    if asJson:
+        _show(found)
+        return
+    now = time()
+    columns = ("name", "kind", "state", "delivered", "dead", "expired", "backlog")
+    rows = [
+        (
+            *(one[column] for column in columns),
+            "-" if one["oldest"] is None else ago(one["oldest"], now),
+            one["error"],
+        )
+        for one in found
+    ]
+    _table((*columns, "oldest", "last error"), rows, "there are no sinks")
+
+
+@click.command()
 @click.option("--device", default="*", metavar="PATTERN", help="With * and ?.")
 @click.option("--name", default="*", metavar="PATTERN", help="With * and ?.")
 @_asJson
@@ -165,7 +195,7 @@ def tail(options: Options, device: str, name: str, asJson: bool) -> None:
 
 
 #: All of them.
-COMMANDS: Sequence[click.Command] = (devices, send, commands, listeners, tail)
+COMMANDS: Sequence[click.Command] = (devices, send, commands, listeners, sinks, tail)
 
 
 def follow(

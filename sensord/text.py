@@ -36,6 +36,11 @@ def balance(outcome: Audit) -> Iterator[str]:
     totals = [sum(row[place] for row in rows) for place in range(1, len(columns) + 1)]
     yield from table([("listener", *columns), *rows, ("total", *totals)])
     yield ""
+    if outcome.sinks:
+        columns = ("committed", "delivered", "dead", "expired", "backlog")
+        rows = [(one.sink, *(getattr(one, column) for column in columns)) for one in outcome.sinks]
+        yield from table([("sink", *columns), *rows])
+        yield ""
     kept = outcome.readings + outcome.expired
     sign = "=" if totals[1] == kept else "!="
     yield f"committed {totals[1]} {sign} {outcome.readings} stored + {outcome.expired} expired"

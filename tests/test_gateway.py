@@ -11,11 +11,14 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
-from sensord import Gateway
+from sensord import Gateway, outlets
 from sensord.config import ConfigError
+from sensord.outlets import SinkSettings
+from sensord.sinks import kinds
 from sensord.store.archive import Archive
 from sensord.store.audit import audit
 from sensord.store.schema import StoreError
+from tests.sinks.support import MemorySink
 
 T = TypeVar("T")
 
@@ -81,6 +84,7 @@ class GatewayTests(SynchronousTestCase):
         self.folder.mkdir(parents=True)
         self.path = self.folder / "fire.sqlite"
         self.workers: list[InlineWorker] = []
+        self.sinks: list[dict[str, object]] = []
         self.reactor: Any = MemoryReactorClock()
         self.reactor.advance(1_795_194_650.5)
 
@@ -101,6 +105,7 @@ class GatewayTests(SynchronousTestCase):
             {
                 "store": {"path": str(self.path), **store},
                 "listeners": [{**plain, **more} for more in listeners or ({},)],
+                "sinks": self.sinks,
             },
             self.work,  # type: ignore[arg-type]
         )
@@ -162,6 +167,30 @@ class GatewayTests(SynchronousTestCase):
         result = audit(Archive(self.path))
         self.assertEqual((result.readings, result.faults), (1, []))
         self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_sinks(self) -> None:
+        """
+        What was committed is passed on to a sink, and what came in at the last moment is passed on
+        after the next start.
+        """
+        sink = MemorySink()
+        self.patch(outlets, "KINDS", {"memory": SinkSettings})
+        self.patch(kinds, "SINKS", {"memory": lambda reactor, settings, run: sink})
+        self.sinks = [{"name": "one", "kind": "memory"}]
+        gateway = self.start()
+        protocol, _transport = self.connect()
+        protocol.dataReceived(b"\1\1\4\x48")
+        self.reactor.pump([0.5] * 4)
+        self.assertEqual(sink.values, [0x48])
+        protocol.dataReceived(b"\1\1\4\x49")
+        self.stop(gateway)
+        self.assertEqual(sink.values, [0x48])
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+        again = self.start()
+        self.assertEqual(sink.values, [0x48, 0x49])
+        self.stop(again)
+        (line,) = audit(Archive(self.path)).sinks
+        self.assertEqual((line.committed, line.delivered, line.backlog), (2, 2, 0))
 
     def test_perListener(self) -> None:
         """

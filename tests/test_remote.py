@@ -285,6 +285,30 @@ class ListTests(RemoteTestCase):
         self.assertEqual(line.split(), ["poe", "poe", "tcp", "127.0.0.1:1234", "open", *"2-96021"])
         self.assertEqual(json.decode(self.run_("listeners", "--json").stdout), [_LISTENER])
 
+    def test_sinks(self) -> None:
+        """
+        Each sink is a line; one is paused by its name, and shown as it is then.
+        """
+        sink = {
+            "name": "influx",
+            "kind": "influxdb",
+            "state": "retrying",
+            "error": "connection refused",
+            "committed": 12,
+            "delivered": 7,
+            "dead": 2,
+            "expired": 0,
+            "backlog": 3,
+            "oldest": NOW - 90_000_000,
+        }
+        peer = self.answers([sink], {**sink, "state": "paused", "oldest": None})
+        head, line = self.lines("sinks")
+        self.assertEqual(head.split()[:3], ["name", "kind", "state"])
+        self.assertIn("connection refused", line)
+        self.assertIn("paused", self.lines("sinks", "pause", "influx")[1])
+        self.assertEqual(peer.asked[1].split()[1], b"/api/v1/sinks/influx/pause")
+        self.assertIn("which sink is to pause?", self.run_("sinks", "pause", code=2).stderr)
+
     def test_switch(self) -> None:
         """
         A listener is started and stopped by its name, and shown as it is then.

@@ -13,6 +13,9 @@ JSON over HTTP. Times are microseconds since the epoch, UTC. ::
     GET  /api/v1/listeners                the ways in, each with its line of the ledger
     POST /api/v1/listeners/<name>/start   open one; 409 if that is not possible
     POST /api/v1/listeners/<name>/stop    close one
+    GET  /api/v1/sinks                    the ways out, each with its line of the ledger
+    POST /api/v1/sinks/<name>/pause       let one rest; what comes meanwhile waits for it
+    POST /api/v1/sinks/<name>/resume      let one go on
     GET  /api/v1/quarantine               frames without a description, the newest first:
                                           listener, limit
     GET  /api/v1/events                   live, see L{sensord.control.live}: device, name
@@ -43,11 +46,13 @@ from sensord.control.answers import (
     History,
     Listening,
     Names,
+    Outlet,
     Way,
     devices,
     frames,
     ledger,
     listening,
+    sending,
 )
 from sensord.control.live import Live
 from sensord.control.query import (
@@ -63,6 +68,7 @@ from sensord.control.query import (
 )
 from sensord.presence import Presence
 from sensord.store.account import NotStored
+from sensord.store.journal import figures
 from sensord.store.schema import StoreError
 from sensord.store.service import Store
 from sensord.tables import meant
@@ -137,6 +143,7 @@ class Api:
     @param clock: the reactor, or what else tells the time.
     @param settings: for the descriptions of devices, and the wires of listeners.
     @param listeners: the ways in, by name.
+    @param sinks: the ways out, by name.
     """
 
     _log = Logger()
@@ -150,6 +157,7 @@ class Api:
         store: Store,
         commands: Commands,
         listeners: Mapping[str, Way],
+        sinks: Mapping[str, Outlet],
     ) -> None:
         self._clock = clock
         self._names = Names(settings)
@@ -157,6 +165,7 @@ class Api:
         self._store = store
         self._commands = commands
         self._listeners = listeners
+        self._sinks = sinks
         self._live = Live(clock, store, presence, commands)
         self._turns = DeferredLock()
         self._closed = False
@@ -240,6 +249,27 @@ class Api:
         done = self._turns.run(lambda: Deferred.fromCoroutine(switch(name, who(request))))
         await _shielded(done)
         return (await self._describe([name]))[0]
+
+    @_app.route(f"{ROOT}/sinks", methods=["GET"])
+    @_answers
+    async def _getSinks(self, request: Any) -> object:
+        parameters(request, _Nothing)
+        return sending(self._sinks, await self._wait(self._store.read(figures)))
+
+    @_app.route(f"{ROOT}/sinks/<name>/<action>", methods=["POST"])
+    @_answers
+    async def _postSink(self, request: Any, name: str, action: str) -> object:
+        if action not in ("pause", "resume"):
+            why = f'a sink can "pause" or "resume"{meant(action, ("pause", "resume"))}'
+            raise Fault(404, why)
+        if name not in self._sinks:
+            raise Fault(404, f'there is no sink "{name}"{meant(name, self._sinks)}')
+        parameters(request, _Nothing)
+        guard(request)
+        sink = self._sinks[name]
+        await self._wait(_shielded(Deferred.fromCoroutine(sink.pause(action == "pause"))))
+        self._log.info("{name}: {action} by {who}", name=name, action=action, who=who(request))
+        return sending({name: sink}, await self._wait(self._store.read(figures)))[0]
 
     @_app.route(f"{ROOT}/quarantine", methods=["GET"])
     @_answers

@@ -7,6 +7,7 @@ import sqlite3
 from msgspec import Struct
 
 from sensord.store.archive import Archive
+from sensord.store.journal import Figures, figures
 
 
 class Account(Struct, frozen=True):
@@ -27,6 +28,7 @@ class Audit(Struct, frozen=True):
     The outcome.
 
     @ivar accounts: the whole ledger.
+    @ivar sinks: what became of the readings at each sink.
     @ivar readings: rows in the journal.
     @ivar expired: readings that retention has removed.
     @ivar held: frames in the quarantine.
@@ -35,6 +37,7 @@ class Audit(Struct, frozen=True):
     """
 
     accounts: list[Account]
+    sinks: list[Figures]
     readings: int
     expired: int
     held: int
@@ -53,6 +56,7 @@ def audit(archive: Archive) -> Audit:
         accounts = [
             Account(*row) for row in connection.execute("SELECT * FROM ledger ORDER BY listener")
         ]
+        sinks = figures(connection)
         readings = _number(connection, "SELECT count(*) FROM readings")
         held = _number(connection, "SELECT count(*) FROM quarantine")
         expired = _number(connection, "SELECT value FROM meta WHERE key = 'expired_readings'")
@@ -66,6 +70,10 @@ def audit(archive: Archive) -> Audit:
         outcomes = one.committed + one.duplicate + one.rejected + one.quarantined
         if one.received != outcomes:
             faults.append(f"{one.listener}: received {one.received}, accounted for {outcomes}")
+    for sink in sinks:
+        outcomes = sink.delivered + sink.dead + sink.expired + sink.backlog
+        if sink.committed != outcomes:
+            faults.append(f"{sink.sink}: committed {sink.committed}, accounted for {outcomes}")
     committed = sum(one.committed for one in accounts)
     if committed != readings + expired:
         faults.append(f"committed {committed}, in the journal or expired {readings + expired}")
@@ -75,7 +83,7 @@ def audit(archive: Archive) -> Audit:
     if orphans:
         faults.append(f"{orphans} readings belong to no series")
     faults.extend(f"the file: {check}" for check in checks if check != "ok")
-    return Audit(accounts, readings, expired, held, dropped, faults)
+    return Audit(accounts, sinks, readings, expired, held, dropped, faults)
 
 
 def _number(connection: sqlite3.Connection, select: str) -> int:

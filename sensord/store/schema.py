@@ -11,7 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 
 #: The version of schema.sql.
-VERSION = 2
+VERSION = 3
 
 #: What brings a database of each older version to the next one: SQL, run in a transaction.
 MIGRATIONS: Mapping[int, str] = {
@@ -27,6 +27,19 @@ MIGRATIONS: Mapping[int, str] = {
         changed INTEGER NOT NULL, expires INTEGER, why TEXT NOT NULL
     );
     CREATE INDEX commands_pending ON commands (address) WHERE state = 'pending'
+    """,
+    2: """
+    DROP TABLE cursors;
+    CREATE TABLE cursors (
+        sink TEXT PRIMARY KEY, position INTEGER NOT NULL, base INTEGER NOT NULL DEFAULT 0,
+        delivered INTEGER NOT NULL DEFAULT 0, dead INTEGER NOT NULL DEFAULT 0,
+        expired INTEGER NOT NULL DEFAULT 0, paused INTEGER NOT NULL DEFAULT 0
+    ) WITHOUT ROWID;
+    CREATE TABLE dead_letters (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, sink TEXT NOT NULL, reading INTEGER NOT NULL,
+        device TEXT NOT NULL, name TEXT NOT NULL, time INTEGER NOT NULL, value NOT NULL,
+        why TEXT NOT NULL, died INTEGER NOT NULL
+    )
     """,
 }
 

@@ -1,4 +1,4 @@
--- The database of sensord, schema 2. Open it with any SQLite tool; reading never disturbs the
+-- The database of sensord, schema 3. Open it with any SQLite tool; reading never disturbs the
 -- daemon. Times are microseconds since the Unix epoch, UTC.
 
 PRAGMA application_id = 0x73656e73;  -- "sens"
@@ -13,7 +13,7 @@ CREATE TABLE meta (
     value NOT NULL
 ) WITHOUT ROWID;
 
-INSERT INTO meta VALUES ('schema', 2), ('expired_readings', 0), ('expired_quarantine', 0);
+INSERT INTO meta VALUES ('schema', 3), ('expired_readings', 0), ('expired_quarantine', 0);
 
 -- One value of one device. tags is a JSON object; address, wire and field say where it comes from.
 CREATE TABLE series (
@@ -50,11 +50,30 @@ CREATE TABLE thresholds (
     PRIMARY KEY (series, status)
 ) WITHOUT ROWID;
 
--- How far each sink has read the journal.
+-- How far each sink has read the journal, and what became of what it read:
+-- sum(ledger.committed) - base = delivered + dead + expired + what has a higher id than position.
 CREATE TABLE cursors (
     sink TEXT PRIMARY KEY,
-    position INTEGER NOT NULL
+    position INTEGER NOT NULL,
+    base INTEGER NOT NULL DEFAULT 0,
+    delivered INTEGER NOT NULL DEFAULT 0,
+    dead INTEGER NOT NULL DEFAULT 0,
+    expired INTEGER NOT NULL DEFAULT 0,
+    paused INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
+
+-- Readings that a sink will never take, and why. reading is the id that they had in the journal.
+CREATE TABLE dead_letters (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    sink TEXT NOT NULL,
+    reading INTEGER NOT NULL,
+    device TEXT NOT NULL,
+    name TEXT NOT NULL,
+    time INTEGER NOT NULL,
+    value NOT NULL,
+    why TEXT NOT NULL,
+    died INTEGER NOT NULL
+);
 
 -- Frames that no description fits yet.
 CREATE TABLE quarantine (

@@ -19,14 +19,17 @@ from sensord.control.api import Api
 from sensord.control.service import site
 from sensord.devices import Devices
 from sensord.downlink import Downlink
+from sensord.outlets import SinkSettings
 from sensord.protocols.inlet import Inlet
 from sensord.protocols.listener import Listener
 from sensord.protocols.port import PortFactory
 from sensord.reading import Arrivals, Intake
+from sensord.sinks.outbox import Outbox
 from sensord.store.database import Database
 from sensord.store.service import Store
 from sensord.wire.poe import FrameParser
 from sensord.wires import PortSettings
+from tests.sinks.support import MemorySink
 from tests.store.support import Disk, Runner, folder, reading
 
 #: When the tests take place: 2026-11-20T17:10:50Z, in microseconds since the epoch.
@@ -167,8 +170,17 @@ class ApiTestCase(SynchronousTestCase):
             for one in settings.listeners
             if isinstance(one, PortSettings)
         }
+        self.sink = MemorySink()
+        settled = SinkSettings("influx", "influxdb")
+        self.outbox = Outbox(self.clock, self.store, self.sink, settled)
         self.api = Api(
-            self.clock, settings, self.presence, self.store, self.commands, self.listeners
+            self.clock,
+            settings,
+            self.presence,
+            self.store,
+            self.commands,
+            self.listeners,
+            {"influx": self.outbox},
         )
         self.site = site(self.clock, self.api.resource())
 

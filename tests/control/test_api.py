@@ -12,6 +12,7 @@ from twisted.web.resource import Resource
 
 from sensord.control.query import MAX_BODY
 from sensord.control.service import site
+from sensord.sinks import Transient
 from tests.control.support import NOW, ApiTestCase, Device
 from tests.store.support import intake, reading
 from tests.support import PROPERTY
@@ -577,3 +578,58 @@ def _broken(device: str | None = None, name: str | None = None) -> Deferred[Any]
     failed: Deferred[Any] = Deferred()
     failed.errback(RuntimeError("it is a test"))
     return failed
+
+
+class SinkTests(ApiTestCase):
+    """
+    The ways out.
+    """
+
+    def setUp(self) -> None:
+        """
+        A sink that runs.
+        """
+        super().setUp()
+        self.outbox.startService()
+        self.addCleanup(self.outbox.stopService)
+
+    def test_sinks(self) -> None:
+        """
+        Each sink is shown with its state, what it has passed on, and what waits for it.
+        """
+        self.sink.fault = lambda batch: Transient("connection refused")
+        self.store.record([reading(NOW, 1), reading(NOW + 1, 2)])
+        self.clock.pump([0.5] * 6)
+        (line,) = self.get("sinks")
+        self.assertEqual(
+            (line["name"], line["kind"], line["state"], line["error"]),
+            ("influx", "influxdb", "retrying", "connection refused"),
+        )
+        self.assertEqual((line["delivered"], line["backlog"], line["oldest"]), (0, 2, NOW))
+        self.sink.fault = lambda batch: None
+        self.clock.pump([0.5] * 10)
+        (line,) = self.get("sinks")
+        self.assertEqual((line["state"], line["delivered"], line["backlog"]), ("flowing", 2, 0))
+        self.assertIsNone(line["oldest"])
+
+    def test_paused(self) -> None:
+        """
+        A sink rests until it is to go on.
+        """
+        line = self.post("sinks/influx/pause")
+        self.assertEqual(line["state"], "paused")
+        self.store.record([reading(NOW, 1)])
+        self.clock.pump([0.5] * 6)
+        self.assertEqual(self.sink.values, [])
+        self.assertEqual(self.post("sinks/influx/resume")["state"], "flowing")
+        self.clock.pump([0.5] * 6)
+        self.assertEqual(self.sink.values, [1])
+
+    def test_none(self) -> None:
+        """
+        A sink that is not there, and a word that is none, are named with what was meant.
+        """
+        error = self.post("sinks/inflx/pause", status=404)["error"]
+        self.assertIn('did you mean "influx"?', error)
+        error = self.post("sinks/influx/pausee", status=404)["error"]
+        self.assertIn('did you mean "pause"?', error)

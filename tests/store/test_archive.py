@@ -483,7 +483,7 @@ class ExportTests(ArchiveTestCase):
         sql(self.path, "INSERT INTO readings VALUES (?, 1, 2, 1, 0)", _LONG)
         pages = iter(self.archive.export())
         next(pages)
-        sql(self.path, "INSERT INTO cursors VALUES ('x', 0)")
+        sql(self.path, "INSERT INTO cursors (sink, position) VALUES ('x', 0)")
         self.assertEqual(sql(self.path, "PRAGMA wal_checkpoint(TRUNCATE)"), [(0, 0, 0)])
         self.assertEqual([exported.id for page in pages for exported in page], [_LONG])
 

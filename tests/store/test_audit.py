@@ -84,6 +84,7 @@ class AuditTests(SynchronousTestCase):
             audit(Archive(self.path)),
             Audit(
                 accounts=[Account("poe", 6, 3, 1, 0, 2), Account("weather", 13, 10, 0, 3, 0)],
+                sinks=[],
                 readings=9,
                 expired=4,
                 held=1,
@@ -97,7 +98,7 @@ class AuditTests(SynchronousTestCase):
         A new database balances.
         """
         self.database.open()
-        self.assertEqual(audit(Archive(self.path)), Audit([], 0, 0, 0, 0, []))
+        self.assertEqual(audit(Archive(self.path)), Audit([], [], 0, 0, 0, 0, []))
 
     def test_none(self) -> None:
         """

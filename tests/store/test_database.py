@@ -1071,20 +1071,20 @@ class ExpireTests(DatabaseTestCase):
         What the slowest sink has still to read stays.
         """
         self.commit(intake(*(reading(time) for time in range(1, 11))))
-        sql(self.path, "INSERT INTO cursors VALUES ('slow', 3), ('quick', 8)")
+        sql(self.path, "INSERT INTO cursors (sink, position) VALUES ('slow', 3), ('quick', 8)")
         self.assertEqual(self.database.expire(100, 100), 3)
         self.assertEqual(self.times(), [4, 5, 6, 7, 8, 9, 10])
         sql(self.path, "DELETE FROM cursors WHERE sink = 'slow'")
         self.assertEqual(self.database.expire(100, 100), 5)
         self.assertEqual(self.times(), [9, 10])
-        self.assertEqual(faults(self.path), [])
+        self.assertEqual(faults(self.path, "quick", "slow"), [])
 
     def test_newSink(self) -> None:
         """
         A sink that has read nothing yet keeps everything.
         """
         self.commit(intake(*(reading(time) for time in range(10))))
-        sql(self.path, "INSERT INTO cursors VALUES ('new', 0)")
+        sql(self.path, "INSERT INTO cursors (sink, position) VALUES ('new', 0)")
         self.assertEqual(self.database.expire(100, 100), 0)
         self.assertEqual(len(self.times()), 10)
 
@@ -1379,7 +1379,11 @@ class ModelTests(SynchronousTestCase):
             del model.rows[key]
 
     def _cursor(self, database: Database, disk: Disk, model: _Model, position: int) -> None:
-        sql(database.path, "INSERT OR REPLACE INTO cursors VALUES ('sink', ?)", position)
+        sql(
+            database.path,
+            "INSERT OR REPLACE INTO cursors (sink, position) VALUES ('sink', ?)",
+            position,
+        )
         model.cursor = position
 
     def _reopen(self, database: Database, disk: Disk, model: _Model, argument: None) -> None:
@@ -1388,7 +1392,7 @@ class ModelTests(SynchronousTestCase):
 
     def _check(self, path: Path, model: _Model) -> None:
         self.assertEqual(stored(path), model.rows)
-        self.assertEqual(faults(path), [])
+        self.assertEqual(faults(path, "sink"), [])
         for listener, counts in model.ledgers.items():
             if counts != [0, 0, 0, 0, 0]:
                 self.assertEqual(list(ledger(path, listener)), counts)

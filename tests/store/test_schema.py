@@ -46,9 +46,9 @@ class ConnectTests(SynchronousTestCase):
         A database that is opened again has kept its rows.
         """
         connect(self.path).close()
-        sql(self.path, "INSERT INTO cursors VALUES ('influx', 7)")
+        sql(self.path, "INSERT INTO cursors (sink, position) VALUES ('influx', 7)")
         connect(self.path).close()
-        self.assertEqual(sql(self.path, "SELECT * FROM cursors"), [("influx", 7)])
+        self.assertEqual(sql(self.path, "SELECT sink, position FROM cursors"), [("influx", 7)])
 
     def test_durable(self) -> None:
         """

@@ -1154,7 +1154,7 @@ class RetentionTests(StoreTestCase):
         What a sink has still to read stays.
         """
         self.old(3)
-        sql(self.path, "INSERT INTO cursors VALUES ('influx', 1)")
+        sql(self.path, "INSERT INTO cursors (sink, position) VALUES ('influx', 1)")
         self.clock.advance(600)
         self.assertEqual(len(self.times()), 3)
 

@@ -1,0 +1,85 @@
+"""
+Sinks: where readings are passed on to. Each has an L{Outbox<sensord.sinks.outbox.Outbox>}, which
+reads the journal for it and deals with whatever goes wrong; a sink itself only writes a batch, or
+says why it could not.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from twisted.internet.defer import Deferred
+
+from sensord.store.journal import Entry, Series
+
+__all__ = ["Entry", "Misconfigured", "Poison", "Series", "Sink", "SinkError", "Transient"]
+
+
+class SinkError(Exception):
+    """
+    A batch, or part of it, was not taken.
+    """
+
+
+class Transient(SinkError):
+    """
+    It may be taken another time: the connection was refused or cut, there was no answer in time,
+    the other side is overloaded or being started.
+
+    @ivar after: seconds that the other side asks to be left alone; 0 if it does not say.
+    """
+
+    def __init__(self, why: str, after: float = 0.0) -> None:
+        super().__init__(why)
+        self.after = after
+
+
+class Misconfigured(SinkError):
+    """
+    It will not be taken until somebody does something: a wrong password, a database that is not
+    there.
+    """
+
+
+class Poison(SinkError):
+    """
+    Something in the batch will never be taken.
+
+    @ivar ids: the entries that are known to be it; empty if it is not known which they are. All
+        others of the batch may be sent again, and have to be.
+    """
+
+    def __init__(self, why: str, ids: Sequence[int] = ()) -> None:
+        super().__init__(why)
+        self.ids = frozenset(ids)
+
+
+class Sink(Protocol):
+    """
+    Where readings are passed on to.
+
+    @ivar most: how many entries one batch may have.
+    """
+
+    most: int
+
+    def start(self) -> None:
+        """
+        Begin: open what is kept open. It does not block, and whatever is not there yet is retried.
+        """
+
+    def stop(self) -> Deferred[None]:
+        """
+        Let go of everything.
+
+        @return: fires when that is done.
+        """
+
+    def write(self, batch: Sequence[Entry]) -> Deferred[None]:
+        """
+        Pass readings on. One batch is written at a time. After a failure or a crash the same
+        entries come again, perhaps in other batches.
+
+        @param batch: in the order of the journal, 1 to L{most}.
+        @return: fires when the other side has them for good; fails with a L{SinkError}. Any other
+            failure is a fault of ours, and treated as transient.
+        """
