@@ -6,6 +6,7 @@ import resource
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +14,7 @@ from typing import Any, ClassVar
 
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
-from twisted.internet.error import CannotListenError
+from twisted.internet.error import CannotListenError, ReactorNotRunning
 from twisted.logger import Logger
 from twisted.python import usage
 
@@ -192,7 +193,8 @@ class Daemon(Service):
     def _end(self) -> None:
         if not self._ending:
             self._ending = True
-            self._reactor.stop()
+            with suppress(ReactorNotRunning):  # it is being stopped already, by Ctrl-C say
+                self._reactor.stop()
 
 
 def _raiseLimit() -> int:

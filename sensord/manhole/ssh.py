@@ -5,6 +5,7 @@ Conch's ciphers, MACs and key exchanges are offered but for the weak ones: AES i
 HMAC-SHA2, and Diffie-Hellman on elliptic curves (with ML-KEM where the system has it).
 """
 
+import struct
 from typing import Any
 
 from twisted.conch.ssh import connection, transport
@@ -51,6 +52,10 @@ _PATIENCE = 1.0
 _SIGNATURES = (*(kind for kind in KINDS if kind != b"ssh-rsa"), b"rsa-sha2-512", b"rsa-sha2-256")
 
 _log = Logger()
+
+
+#: What conch raises at messages that make no sense. From somebody known, all else is our fault.
+_BROKEN = (LookupError, ValueError, struct.error)
 
 
 class _Link(Quiet, transport.SSHServerTransport):
@@ -110,16 +115,19 @@ class _Link(Quiet, transport.SSHServerTransport):
 
     def dataReceived(self, data: bytes) -> None:
         """
-        Something came. What a stranger sends can break conch in many ways, and is not our fault.
+        Something came. What a client sends can break conch in many ways, and is not our fault.
         """
         if getattr(self.transport, "disconnecting", False):
             return  # what is sent by one that was told to go would pile up
         try:
             super().dataReceived(data)
         except Exception as error:
+            why = f"it broke the protocol ({type(error).__name__})"
             if self.known:
-                raise
-            self.cut(f"it broke the protocol ({type(error).__name__})")
+                if not isinstance(error, _BROKEN):
+                    raise
+                _log.warn("manhole: {known} is cut off: {why}", known=self.known, why=why)
+            self.cut(why)
 
     def dispatchMessage(self, messageNum: int, payload: bytes) -> None:
         """

@@ -621,3 +621,23 @@ class CloseTests(LinksTestCase):
         self.assertTrue(link.transport.disconnected)
         self.gone(link)
         self.successResultOf(closed)
+
+
+class BrokenClientTests(LinksTestCase):
+    """
+    Operators whose client sends what makes no sense.
+    """
+
+    def test_nonsense(self) -> None:
+        """
+        One who has logged in is cut off with a line in the log, and no traceback.
+        """
+        for name, payload in ((80, NS(b"\xff") + b"\1"), (97, bytes(4))):
+            client = self.login()
+            self.assertTrue(client.known)
+            with capturedLogs() as events:
+                client.sendPacket(name, payload)
+                client.pump()
+            lines = [str(formatEvent(event)) for event in events]
+            self.assertTrue(any("broke the protocol" in line for line in lines), lines)
+            self.assertEqual(self.flushLoggedErrors(), [])
