@@ -11,7 +11,7 @@ from typing import Any
 import tomli_w
 from msgspec import Struct, structs, to_builtins
 
-from sensord.outlets import SinkSettings
+from sensord.outlets import MqttSettings, SinkSettings
 from sensord.settings import (
     CommandSettings,
     ControlSettings,
@@ -125,7 +125,19 @@ def load(path: Path) -> Settings:
             authorized_keys=(path.parent / manhole.authorized_keys).as_posix(),
             host_key=(path.parent / manhole.host_key).as_posix(),
         )
-    return structs.replace(settings, store=store, manhole=manhole)
+    sinks = tuple(_located(sink, path.parent) for sink in settings.sinks)
+    return structs.replace(settings, store=store, manhole=manhole, sinks=sinks)
+
+
+def _located(sink: SinkSettings, folder: Path) -> SinkSettings:
+    """
+    A sink whose files are looked for beside the configuration.
+    """
+    if not isinstance(sink, MqttSettings):
+        return sink
+    files = {name: getattr(sink, name) for name in ("ca", "cert", "key")}
+    found = {name: (folder / file).as_posix() for name, file in files.items() if file}
+    return structs.replace(sink, **found)
 
 
 def parse(document: Mapping[str, Any], source: str = "settings", folder: Path = Path()) -> Settings:

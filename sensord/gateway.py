@@ -171,7 +171,12 @@ class Gateway(Service):
         """
         One way out.
         """
-        sink = kinds.SINKS[settings.kind](self._reactor, settings, self._reader.run)
+
+        def interval(address: str) -> float:
+            record = self.presence.get(address)
+            return record.interval if record is not None else 0.0
+
+        sink = kinds.SINKS[settings.kind](self._reactor, settings, self._reader.run, interval)
         return Outbox(self._reactor, self.store, sink, settings)
 
     def _build(self) -> list[Service]:

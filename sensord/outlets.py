@@ -8,8 +8,12 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
-from sensord.settings import Seconds, oneOf, span
+from sensord.brokers import BrokerSettings, topicFault
+from sensord.settings import Count, Seconds, Secret, oneOf, span
 from sensord.tables import meant
+
+#: What an MQTT broker can be told of readings.
+_FORMATS = ("value", "json", "emonhub")
 
 
 class SinkSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -66,5 +70,46 @@ class SinkSettings(Struct, frozen=True, forbid_unknown_fields=True):
         return span(self.max_backlog), None
 
 
+class MqttSettings(SinkSettings, frozen=True):
+    """
+    C{kind = "mqtt"}. For those of the connection see L{BrokerSettings}.
+
+    @ivar inflight: readings that may be on their way to the broker at a time.
+    @ivar prefix: what the topics begin with.
+    @ivar format: C{value}, C{json} or C{emonhub}.
+    @ivar retain: whether the broker keeps the latest of each topic for those who ask later.
+    @ivar discovery: what Home Assistant's discovery topics begin with, which is C{homeassistant}
+        unless it was changed there; empty is no discovery.
+    """
+
+    broker: str = "tcp:localhost:1883"
+    user: str = ""
+    password: Secret = Secret()
+    ca: str = ""
+    cert: str = ""
+    key: str = ""
+    client_id: Annotated[str, Meta(max_length=200)] = ""
+    keepalive: Annotated[int, Meta(ge=5, le=65535)] = 60
+    version: str = "3.1.1"
+    inflight: Count = 100
+    prefix: str = "sensord"
+    format: str = "value"
+    retain: bool = False
+    discovery: str = ""
+
+    def faults(self) -> Iterable[str]:
+        """
+        What is wrong beyond the types.
+        """
+        yield from super().faults()
+        yield from BrokerSettings.of(self).faults()
+        yield from oneOf("format", self.format, _FORMATS)
+        yield from topicFault("prefix", self.prefix)
+        if self.discovery:
+            yield from topicFault("discovery", self.discovery)
+            if self.format == "emonhub":
+                yield 'discovery: is for the formats "value" and "json"'
+
+
 #: The settings of each kind.
-KINDS: dict[str, type[SinkSettings]] = {}
+KINDS: dict[str, type[SinkSettings]] = {"mqtt": MqttSettings}

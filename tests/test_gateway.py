@@ -175,7 +175,7 @@ class GatewayTests(SynchronousTestCase):
         """
         sink = MemorySink()
         self.patch(outlets, "KINDS", {"memory": SinkSettings})
-        self.patch(kinds, "SINKS", {"memory": lambda reactor, settings, run: sink})
+        self.patch(kinds, "SINKS", {"memory": lambda *arguments: sink})
         self.sinks = [{"name": "one", "kind": "memory"}]
         gateway = self.start()
         protocol, _transport = self.connect()

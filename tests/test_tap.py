@@ -12,6 +12,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from sensord import config, demo
+from sensord.outlets import KINDS
 from sensord.settings import (
     CommandSettings,
     ControlSettings,
@@ -104,6 +105,7 @@ class OptionsTests(SynchronousTestCase):
             )
         kinds: list[Any] = [wire.settings for wire in WIRES.values()]
         kinds += [StoreSettings, CommandSettings, ControlSettings, ManholeSettings]
+        kinds += KINDS.values()
         kinds += [DeviceSettings, ValueSettings, TransmitSettings, ThresholdSettings]
         for kind in kinds:
             for field in kind.__struct_fields__:

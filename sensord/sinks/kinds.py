@@ -8,6 +8,16 @@ from typing import Any
 from sensord.sinks import Sink
 from sensord.store.service import Run
 
-#: By what the configuration calls it. Each is given the reactor, its settings, and what runs
-#: blocking calls.
-SINKS: dict[str, Callable[[Any, Any, Run], Sink]] = {}
+Interval = Callable[[str], float]
+
+
+def _mqtt(reactor: Any, settings: Any, run: Run, interval: Interval) -> Sink:
+    from sensord.sinks.mqtt import MqttSink
+
+    return MqttSink(reactor, settings, interval=interval)
+
+
+#: By what the configuration calls it. Each is given the reactor, its settings, what runs blocking
+#: calls, and what tells how many seconds lie between what the device with an address sends. They
+#: are imported when they are wanted, since what they need takes long to load.
+SINKS: dict[str, Callable[[Any, Any, Run, Interval], Sink]] = {"mqtt": _mqtt}
