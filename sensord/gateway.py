@@ -122,7 +122,6 @@ class Gateway(Service):
         await gatherResults([way.stopService() for way in ways if way.running])
         await self.commands.stopService()
         await self._watch.stopService()
-        await self.store.flush()
         await gatherResults([sink.stopService() for sink in self.sinks.values()])
         await self.store.stopService()
         await gatherResults([Deferred.fromCoroutine(way.disconnect()) for way in ways])
