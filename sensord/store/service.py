@@ -241,7 +241,11 @@ class Store(Service):
                 drained: Deferred[None] = Deferred()
                 self._draining = drained
                 Deferred.fromCoroutine(self._drain()).chainDeferred(drained)
-        elif self.pending >= self._enough and not self._hurried:
+        elif not self._hurried and (
+            self.pending >= self._enough
+            # The clock was set back: the window would last for as much longer.
+            or self._clock.seconds() < self._gathering
+        ):
             self._hurried = True
             self._wake()
 
@@ -252,7 +256,7 @@ class Store(Service):
         while self._gathering is not None:
             if not self._hurried:
                 waited = self._clock.seconds() - self._gathering
-                await self._pause(max(0.0, self._window - waited))
+                await self._pause(min(max(0.0, self._window - waited), self._window))
             self._gathering, self._hurried = None, False
             taken = [part for account in self._accounts.values() if (part := account.take())]
             flushing, self._flushing = self._flushing, []
