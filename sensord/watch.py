@@ -113,4 +113,4 @@ class Watch(Service):
                     state.value, name, "{name} is {state}", name=name, state=state.value
                 )
             elif change.before in _MISSING:
-                self._log.info("{name} is back", name=name)
+                self._rarely.warn("back", name, "{name} is back", name=name)

@@ -57,6 +57,11 @@ class _Interpreter(ManholeInterpreter):
             obj.addErrback(lambda _failure: None)
 
 
+#: How long what is typed may be to be coloured, in bytes, and how long a line may be at all. For
+#: each character all is coloured anew: without these, pasting a long text would stop the gateway.
+_COLOURED, _LINE = 300, 4096
+
+
 class Prompt(Quiet, ColoredManhole):
     """
     What an operator types at.
@@ -116,8 +121,14 @@ class Prompt(Quiet, ColoredManhole):
     def characterReceived(self, ch: bytes, moreCharactersComing: bool) -> None:
         """
         A character was typed. What cannot be coloured, since it is no Python yet or never will be,
-        is shown as it is.
+        is shown as it is; so is what is too long.
         """
+        if len(self.lineBuffer) >= _LINE:
+            self.terminal.write(b"\a")
+            return
+        if len(self.lineBuffer) + sum(map(len, self.interpreter.buffer)) > _COLOURED:
+            super(ColoredManhole, self).characterReceived(ch, moreCharactersComing)
+            return
         try:
             super().characterReceived(ch, moreCharactersComing)
         except Exception:  # the tokenizer raises what it likes; nothing is worth the session

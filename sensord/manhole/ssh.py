@@ -100,7 +100,12 @@ class _Link(Quiet, transport.SSHServerTransport):
         """
         if self._grace.active():
             self._grace.cancel()
-        super().connectionLost(reason)
+        try:
+            super().connectionLost(reason)
+        except _BROKEN:
+            pass  # conch lost count of its channels: the peer has sent what makes no sense
+        finally:
+            self.factory.lost(self)
         if self.known:
             _log.info("manhole: {known} is gone", known=self.known)
         else:
@@ -111,7 +116,6 @@ class _Link(Quiet, transport.SSHServerTransport):
                 host=self._host,
                 why=self.why,
             )
-        self.factory.lost(self)
 
     def dataReceived(self, data: bytes) -> None:
         """

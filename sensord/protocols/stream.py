@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 from typing import Protocol as Interface
 
-from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
+from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer, ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from sensord.presence import Congested
 from sensord.protocols.inlet import Inlet
 from sensord.store.account import NotStored
 from sensord.wire import Parser
@@ -68,6 +69,10 @@ class StreamProtocol(Protocol):
         Begin; if devices are held back just now, by waiting.
         """
         self.factory.connections.add(self)
+        if ITCPTransport.providedBy(self.transport):
+            # One that vanished without a word would keep its place for ever where there is no
+            # idle time.
+            self.transport.setTcpKeepAlive(True)
         if self.factory.held:
             self.steer()
 
@@ -111,8 +116,9 @@ class StreamProtocol(Protocol):
         """
         See L{sensord.presence.Link.send}.
         """
-        if not self._over:
-            self.transport.write(data)
+        if self._over or self._ending:
+            raise Congested("the connection is being closed")
+        self.transport.write(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """

@@ -9,6 +9,7 @@ from twisted.internet.interfaces import IDelayedCall, ISSLTransport
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
+from sensord.presence import Congested
 from sensord.protocols.stream import AnsweringProtocol, Connections, StreamProtocol
 from sensord.wire.websocket import Conversation, encode
 
@@ -72,9 +73,11 @@ class WebSocketProtocol(AnsweringProtocol):
         See L{sensord.presence.Link.send}.
 
         @param data: a text, which goes out as one message in one frame.
+        @raise Congested: if nobody would read it: the peer has not said hello, or said goodbye.
         """
-        if self._conversation.open:
-            self.transport.write(encode(data.decode()))
+        if self._over or not self._conversation.open:
+            raise Congested("the connection is being opened or closed")
+        self.transport.write(encode(data.decode()))
 
     def reply(self, answer: bytes) -> None:
         """

@@ -38,15 +38,18 @@ class Account:
         """
         deferred: Deferred[None] = Deferred()
         self._waiting.append((intake, deferred))
-        self.add(intake)
+        self._intakes.append(intake)
+        self._added(intake.received)
         return deferred
 
     def add(self, intake: Intake) -> None:
         """
-        The same for those who tell nobody, and so need not know when it is done.
+        The same for those who tell nobody, and so need not know when it is done. If there is
+        nothing in it, it costs no commit.
         """
-        self._intakes.append(intake)
-        self._added(intake.received)
+        if received := intake.received:
+            self._intakes.append(intake)
+            self._added(received)
 
     def take(self) -> tuple[Part, list[Waiting]] | None:
         """

@@ -3,6 +3,7 @@ Tests for L{sensord.manhole.prompt}.
 """
 
 import re
+from time import process_time
 
 from hypothesis import example, given, strategies
 from twisted.conch.insults.insults import ServerProtocol
@@ -126,6 +127,18 @@ class PromptTests(SynchronousTestCase):
         self.assertEqual(self.terminal.enter("for l in (1, 2):"), [])
         self.assertEqual(self.terminal.enter("  l"), [])
         self.assertEqual(self.terminal.enter(""), ["1", "2"])
+
+    def test_pasted(self) -> None:
+        """
+        A long line that is pasted is taken at once, and one that is far too long is cut; both are
+        no trouble for the gateway.
+        """
+        began = process_time()
+        text = "x = '" + "a" * 3000 + "'"
+        self.assertEqual(self.terminal.enter(text), [])
+        self.assertEqual(self.terminal.enter("len(x)"), ["3000"])
+        self.assertIn(b"\a", self.terminal.type("#" + "a" * 5000))
+        self.assertLess(process_time() - began, 2.0)
 
     def test_badBlock(self) -> None:
         """

@@ -641,3 +641,14 @@ class BrokenClientTests(LinksTestCase):
             lines = [str(formatEvent(event)) for event in events]
             self.assertTrue(any("broke the protocol" in line for line in lines), lines)
             self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_lostCount(self) -> None:
+        """
+        One whose channels are not what conch thinks counts no longer when it is gone, so that it
+        holds up neither others nor the end of the gateway.
+        """
+        client = self.login()
+        link = client.link
+        link.service.serviceStopped = lambda: [].pop()  # as conch when a channel is unknown
+        link.connectionLost(Failure(ConnectionDone()))
+        self.assertNotIn(link, self.links.links)

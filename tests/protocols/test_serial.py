@@ -20,6 +20,7 @@ from zope.interface import implementer
 
 from sensord.config import Settings
 from sensord.devices import Devices
+from sensord.presence import Congested
 from sensord.protocols.inlet import Inlet
 from sensord.protocols.serial import SerialAddress, SerialEndpoint, SerialLink, reason
 from sensord.reading import Arrivals, Intake, Reading, Rejected
@@ -499,7 +500,7 @@ class LinkTests(LinkTestCase):
         self.assertEqual(self.socket.transport.value(), b"1,2\n")
         self.socket.unplug()
         self.assertIsNone(self.presence.link("meter/15"))
-        link.send(b"1,2\n")
+        self.assertRaises(Congested, link.send, b"1,2\n")
 
 
 class EndpointTests(SynchronousTestCase):

@@ -19,6 +19,7 @@ from wsproto.events import CloseConnection, TextMessage
 
 from sensord.config import Settings
 from sensord.devices import Devices
+from sensord.presence import Congested
 from sensord.protocols.inlet import Inlet
 from sensord.protocols.port import PortFactory
 from sensord.protocols.stream import AnsweringProtocol, StreamProtocol
@@ -408,13 +409,14 @@ class LineTests(TextTestCase):
 
     def test_nothingIsWrittenToALinkThatIsGone(self) -> None:
         """
-        Neither answers nor commands are written to a link that is gone.
+        Neither answers nor commands are written to a link that is gone; whoever sends a command is
+        told, and can keep it.
         """
         peer = self.peer(self.listen(ack=True))
         peer.say(1, 7, 23.5)
         peer.leave()
         self.commit()
-        peer.protocol.send(peer.order("1,1.0"))
+        self.assertRaises(Congested, peer.protocol.send, peer.order("1,1.0"))
         self.assertEqual(peer.hear(), [])
 
     def test_devicesAreHeldBack(self) -> None:

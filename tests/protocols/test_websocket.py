@@ -14,6 +14,7 @@ from wsproto.connection import Connection
 from wsproto.events import CloseConnection, Event, Pong, TextMessage
 from zope.interface import directlyProvides
 
+from sensord.presence import Congested
 from sensord.protocols.websocket import LINGER
 from sensord.wire.websocket import encode
 from tests.protocols.test_texts import TextTestCase, Transport
@@ -153,7 +154,7 @@ class TalkTests(WebSocketTestCase):
         Nothing is sent to a client that has not shaken hands.
         """
         protocol, transport = self.connect(self.build("websocket"))
-        protocol.send(b"1,1.0")
+        self.assertRaises(Congested, protocol.send, b"1,1.0")
         self.assertEqual(transport.value(), b"")
 
     def test_eachAnswerIsAFrame(self) -> None:
@@ -275,6 +276,29 @@ class CloseTests(WebSocketTestCase):
             self.assertOver(transport, code)
             self.rejected.clear()
 
+    def test_noCommandToOneThatSaidGoodbye(self) -> None:
+        """
+        When a message and the goodbye behind it come together, a command that waits for the device
+        is not taken from its mailbox to be sent to nobody.
+        """
+        taken: list[bool] = []
+
+        def greet(address: str) -> None:
+            link = presence.link(address)
+            assert link is not None
+            try:
+                link.send(b"1,1.0")
+            except Congested:
+                taken.append(False)
+            else:
+                taken.append(True)
+
+        protocol, _transport = self.open()
+        presence = protocol.factory.inlet.presence
+        presence.greet(greet)
+        protocol.dataReceived(text("7,1,20.5") + frame(CLOSE, b"\x03\xe8"))
+        self.assertEqual(taken, [False])
+
     def test_noCommandAfterTheEnd(self) -> None:
         """
         A link that is being closed carries no commands, also while answers are awaited.
@@ -282,10 +306,10 @@ class CloseTests(WebSocketTestCase):
         protocol, transport = self.open(ack=True)
         protocol.dataReceived(text("1,7,23.5"))
         protocol.factory.end()
-        protocol.send(b"1,1.0")
+        self.assertRaises(Congested, protocol.send, b"1,1.0")
         self.assertEqual(transport.value(), b"")
         self.commit()
-        protocol.send(b"1,1.0")
+        self.assertRaises(Congested, protocol.send, b"1,1.0")
         self.assertOver(transport, 1001)
 
     def test_theClientClosesItsSide(self) -> None:

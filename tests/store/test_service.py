@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from sensord.reading import Reading
+from sensord.reading import Intake, Reading
 from sensord.settings import StoreSettings
 from sensord.store.account import NotStored
 from sensord.store.database import Database
@@ -402,6 +402,23 @@ class NoWindowTests(StoreTestCase):
             self.clock.advance(1)
         self.assertEqual(len(events), 1)
         self.assertEqual(self.times(), [2])
+
+
+class EmptyTests(StoreTestCase):
+    """
+    What comes in with nothing in it.
+    """
+
+    def test_empty(self) -> None:
+        """
+        It costs no commit, unless somebody wants to hear of it.
+        """
+        account = self.store.account("radio")
+        account.add(Intake([]))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        told = account.admit(Intake([]))
+        self.clock.advance(1.0)
+        self.successResultOf(told)
 
 
 class SetBackTests(StoreTestCase):
