@@ -11,7 +11,7 @@ from typing import Any
 import tomli_w
 from msgspec import Struct, structs, to_builtins
 
-from sensord.outlets import MqttSettings, SinkSettings
+from sensord.outlets import CsvSettings, MqttSettings, SinkSettings
 from sensord.settings import (
     CommandSettings,
     ControlSettings,
@@ -73,6 +73,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
             yield f'[[listeners]] "{name}" name: is used twice'
         for name in twice(sink.name for sink in self.sinks):
             yield f'[[sinks]] "{name}" name: is used twice'
+        for folder in twice(one.folder for one in self.sinks if isinstance(one, CsvSettings)):
+            yield f'[[sinks]] folder: "{folder}" is used twice; they would cut each other\'s rows'
         for address in twice(device.address for device in self.devices):
             yield f'[[devices]] "{address}" address: is described twice'
         for name in twice(device.name for device in self.devices if device.name):
@@ -133,9 +135,8 @@ def _located(sink: SinkSettings, folder: Path) -> SinkSettings:
     """
     A sink whose files are looked for beside the configuration.
     """
-    if not isinstance(sink, MqttSettings):
-        return sink
-    files = {name: getattr(sink, name) for name in ("ca", "cert", "key")}
+    names = {CsvSettings: ("folder",), MqttSettings: ("ca", "cert", "key")}.get(type(sink), ())
+    files = {name: getattr(sink, name) for name in names}
     found = {name: (folder / file).as_posix() for name, file in files.items() if file}
     return structs.replace(sink, **found)
 

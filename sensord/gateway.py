@@ -63,8 +63,9 @@ class Gateway(Service):
         self._arrivals = Arrivals(reactor.seconds)
         self._devices = Devices(settings)
         self.presence = self._devices.presence
-        self._writer = worker(reactor, "sensord-writer")
-        self._reader = worker(reactor, "sensord-reader")
+        self._worker = partial(worker, reactor)
+        self._writer, self._reader = self._worker("sensord-writer"), self._worker("sensord-reader")
+        self._workers = [self._writer, self._reader]
         self._database = Database(
             Path(settings.store.path), self._devices.describe, settings.store.max_quarantine
         )
@@ -88,8 +89,8 @@ class Gateway(Service):
             cannot be used.
         @raise CannotListenError: if a port is taken.
         """
-        self._writer.start()
-        self._reader.start()
+        for worker in self._workers:
+            worker.start()
         try:
             self.store.startService()
             self._log.info(
@@ -125,8 +126,8 @@ class Gateway(Service):
         await gatherResults([sink.stopService() for sink in self.sinks.values()])
         await self.store.stopService()
         await gatherResults([Deferred.fromCoroutine(way.disconnect()) for way in ways])
-        self._reader.stop()
-        self._writer.stop()
+        for worker in reversed(self._workers):
+            worker.stop()
 
     def _retreat(self) -> None:
         """
@@ -138,8 +139,8 @@ class Gateway(Service):
             if service.running:
                 service.stopService()
         self._database.close()
-        self._reader.stop()
-        self._writer.stop()
+        for worker in reversed(self._workers):
+            worker.stop()
 
     def _way(self, settings: ListenerSettings) -> Listener | SerialLink:
         """
@@ -175,7 +176,9 @@ class Gateway(Service):
             record = self.presence.get(address)
             return record.interval if record is not None else 0.0
 
-        sink = kinds.SINKS[settings.kind](self._reactor, settings, self._reader.run, interval)
+        worker = self._worker(f"sensord-{settings.name}")  # a share that hangs holds up nobody else
+        self._workers.append(worker)
+        sink = kinds.SINKS[settings.kind](self._reactor, settings, worker.run, interval)
         return Outbox(self._reactor, self.store, sink, settings)
 
     def _build(self) -> list[Service]:

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 class Worker:
     """
-    One thread that runs blocking calls, one at a time and in order.
+    One thread that runs blocking calls, one at a time and in order. It begins with the first call.
 
     @param reactor: gets what the calls return.
     """
@@ -27,9 +27,9 @@ class Worker:
 
     def start(self) -> None:
         """
-        Start the thread.
+        Take calls from now on.
         """
-        self._pool = ThreadPool(1, 1, self._name)
+        self._pool = ThreadPool(0, 1, self._name)
         self._pool.start()
 
     def stop(self) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 import sensord
+from sensord.outlets import KINDS
 from sensord.wires import WIRES
 
 README = Path(sensord.__file__).parent.parent / "README.rst"
@@ -40,6 +41,14 @@ class ReadmeTests(SynchronousTestCase):
         text = README.read_text(encoding="utf-8")
         for wire in WIRES:
             self.assertRegex(text, rf"(?m)^{wire} ")
+
+    def test_sinks(self) -> None:
+        """
+        Every kind of sink is in the table.
+        """
+        text = README.read_text(encoding="utf-8")
+        for kind in KINDS:
+            self.assertRegex(text, rf"(?m)^{kind} ")
 
     def test_links(self) -> None:
         """

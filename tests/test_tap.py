@@ -24,6 +24,7 @@ from sensord.settings import (
     ValueSettings,
 )
 from sensord.tap import Options
+from sensord.outlets import KINDS
 from sensord.wires import WIRES, PortSettings
 
 
@@ -116,14 +117,17 @@ class OptionsTests(SynchronousTestCase):
         What the example shows as comments would be good, too.
         """
         lines = self.run_("--example")[1].splitlines()
-        shown = [line.removeprefix("# ") for line in lines]
         tables = [
             line
-            for line in shown
+            for line in (line.removeprefix("# ") for line in lines)
             if re.match(r"\s*(\w+ = |\[|\]|\{)", line) and "privateKey" not in line
         ]
-        wires = [one.wire for one in config.parse(tomllib.loads("\n".join(tables))).listeners]
-        self.assertEqual(sorted(wires), sorted(WIRES))
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        (folder / "emoncms.key").write_text("0" * 32, encoding="utf-8")
+        shown = config.parse(tomllib.loads("\n".join(tables)), folder=folder)
+        self.assertEqual(sorted(one.wire for one in shown.listeners), sorted(WIRES))
+        self.assertEqual(sorted(one.kind for one in shown.sinks), sorted(KINDS))
 
     def test_version(self) -> None:
         """

@@ -327,7 +327,7 @@ class Discovery:
         """
         An id of letters, digits and underscores that nothing else has, whatever others call theirs.
         """
-        digest = sha256("\0".join((self._prefix, *names)).encode(errors="replace"))
+        digest = sha256(ascii((self._prefix, *names)).encode())
         words = re.sub("[^A-Za-z0-9]+", "_", "_".join(names[:2]))[:40].strip("_")
         return "_".join(filter(None, ("sensord", words, digest.hexdigest()[:12])))
 

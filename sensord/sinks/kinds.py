@@ -11,6 +11,24 @@ from sensord.store.service import Run
 Interval = Callable[[str], float]
 
 
+def _influxdb(reactor: Any, settings: Any, run: Run, interval: Interval) -> Sink:
+    from sensord.sinks.influxdb import InfluxSink
+
+    return InfluxSink(reactor, settings, run)
+
+
+def _emoncms(reactor: Any, settings: Any, run: Run, interval: Interval) -> Sink:
+    from sensord.sinks.emoncms import EmoncmsSink
+
+    return EmoncmsSink(reactor, settings, run)
+
+
+def _csv(reactor: Any, settings: Any, run: Run, interval: Interval) -> Sink:
+    from sensord.sinks.csvfile import CsvSink
+
+    return CsvSink(reactor, settings, run)
+
+
 def _mqtt(reactor: Any, settings: Any, run: Run, interval: Interval) -> Sink:
     from sensord.sinks.mqtt import MqttSink
 
@@ -20,4 +38,9 @@ def _mqtt(reactor: Any, settings: Any, run: Run, interval: Interval) -> Sink:
 #: By what the configuration calls it. Each is given the reactor, its settings, what runs blocking
 #: calls, and what tells how many seconds lie between what the device with an address sends. They
 #: are imported when they are wanted, since what they need takes long to load.
-SINKS: dict[str, Callable[[Any, Any, Run, Interval], Sink]] = {"mqtt": _mqtt}
+SINKS: dict[str, Callable[[Any, Any, Run, Interval], Sink]] = {
+    "influxdb": _influxdb,
+    "emoncms": _emoncms,
+    "csv": _csv,
+    "mqtt": _mqtt,
+}

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec import json
 from twisted.logger import capturedLogs
@@ -298,6 +298,7 @@ class IdTests(DiscoveryTestCase):
         self.assertEqual(set(self.content(one)["cmps"]) & set(self.content(other)["cmps"]), set())
 
     @given(st.lists(st.text(), min_size=2, max_size=5, unique=True))
+    @example(["", "\0"])
     @PROPERTY
     def test_apart(self, names: list[str]) -> None:
         """

@@ -1,0 +1,267 @@
+"""
+Readings to InfluxDB 1.x and 2.x, and to what takes in the same lines, such as VictoriaMetrics. For
+the lines, and for what becomes of names that they cannot contain, see L{sensord.wire.lineprotocol}.
+
+A point that is written twice is one point, so that readings which come again after a failure do no
+harm; VictoriaMetrics keeps both, unless it is started with C{-dedup.minScrapeInterval=1ms}. It also
+stores numbers and milliseconds only: truth values become 1 and 0, texts become 0. What is older or
+newer than it is set to keep, it drops without a word.
+"""
+
+import gzip
+from base64 import b64encode
+from collections.abc import Callable, Sequence
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from msgspec import MsgspecError, Struct, json
+from twisted.internet.defer import Deferred
+from twisted.web.iweb import IAgent
+
+from sensord.outlets import InfluxSettings
+from sensord.sinks import Entry, Misconfigured, Poison, SinkError, Transient
+from sensord.sinks.http import Answer, Client
+from sensord.store.service import Run
+from sensord.wire.lineprotocol import Encoder, Lines, dropped, outdated, quoted
+
+#: How much is told of what a server says. It may be long, and goes into the log.
+_TOLD = 300
+
+#: How many readings are so many that they are encoded beside the reactor's thread.
+_MANY = 500
+
+#: Bytes that go out as they are: they fit one packet, and nothing is gained.
+_PACKET = 1400
+
+#: How much trouble is taken to compress: more costs much time and saves little.
+_LEVEL = 1
+
+#: What a complaint about lines has in it, if it is not JSON. Whatever else refuses a request, such
+#: as the page of a proxy, must not cost a reading.
+_COMPLAINT = "influx line protocol"
+
+#: What an answer has in it if a field has two types.
+_CONFLICT = "type conflict"
+
+_ANSWERED, _STORED, _MISSING, _TOO_LARGE = 200, 204, 404, 413
+_REFUSED = (400, 422)
+_LATER = (408, 429)
+
+
+class InfluxSink:
+    """
+    A database that is sent all readings.
+
+    @param run: runs blocking calls.
+    @param agent: what requests go through; for tests.
+    """
+
+    most = 5_000
+
+    def __init__(
+        self, reactor: Any, settings: InfluxSettings, run: Run, *, agent: IAgent | None = None
+    ) -> None:
+        self._settings = settings
+        self._run = run
+        self._url = settings.url.rstrip("/")
+        self._client = Client(reactor, self._url, agent)
+        self._encoder = Encoder(settings.layout == "device", settings.integers)
+        self._headers = {"User-Agent": "sensord", **_authorization(settings)}
+        self._target = self._url + _target(settings)
+
+    def start(self) -> None:
+        """
+        See L{Sink.start<sensord.sinks.Sink.start>}.
+        """
+        self._client.start()
+
+    def stop(self) -> Deferred[None]:
+        """
+        See L{Sink.stop<sensord.sinks.Sink.stop>}.
+        """
+        return self._client.stop()
+
+    def write(self, batch: Sequence[Entry]) -> Deferred[None]:
+        """
+        See L{Sink.write<sensord.sinks.Sink.write>}.
+        """
+        return Deferred.fromCoroutine(self._write(batch))
+
+    async def _write(self, batch: Sequence[Entry]) -> None:
+        lost = self._encoder.unwritable(batch)
+        if lost:
+            why = 'there can be no field called "time", and nothing without a name'
+            raise Poison(why, [batch[place].id for place in lost])
+        lines, answer = await self._post(batch)
+        missing = answer.status == _MISSING and "database not found" in _message(answer.body)[0]
+        if missing and self._settings.create:
+            await self._create()
+            lines, answer = await self._post(batch)
+        if answer.status == _STORED:
+            return
+        fault = self._judge(answer)
+        if isinstance(fault, Poison):
+            fault = await self._blame(batch, lines, answer)
+        raise fault
+
+    async def _post(self, batch: Sequence[Entry]) -> tuple[Lines, Answer]:
+        def encode() -> tuple[Lines, bytes, bool]:
+            lines = self._encoder.encode(batch)
+            body = lines.body()
+            large = len(body) > _PACKET
+            return lines, gzip.compress(body, _LEVEL, mtime=0) if large else body, large
+
+        lines, body, packed = await self._run(encode) if len(batch) > _MANY else encode()
+        headers = {**self._headers, "Content-Type": "text/plain; charset=utf-8"}
+        if packed:
+            headers["Content-Encoding"] = "gzip"
+        return lines, await self._client.post(self._target, headers, body)
+
+    async def _create(self) -> None:
+        """
+        Create the database. It does no harm if it is there already.
+        """
+        name = self._settings.database.replace("\\", "\\\\").replace('"', '\\"')
+        headers = {**self._headers, "Content-Type": "application/x-www-form-urlencoded"}
+        body = urlencode({"q": f'CREATE DATABASE "{name}"'}).encode()
+        answer = await self._client.post(f"{self._url}/query", headers, body)
+        fault = self._judge(answer)
+        if isinstance(fault, Transient):
+            raise fault
+        why = str(fault) if answer.status != _ANSWERED else self._told(_objection(answer.body))
+        if why:
+            raise Misconfigured(f"the database cannot be created: {why}")
+
+    def _judge(self, answer: Answer) -> SinkError:
+        """
+        What an answer means that is no success.
+        """
+        text, own = _message(answer.body)
+        why = f"{self._url} answers {answer.status}"
+        if text:
+            why = f"{why}: {self._told(text)}"
+        if answer.status in _LATER or answer.status >= 500:
+            return Transient(why, answer.after)
+        if answer.status == _TOO_LARGE or (answer.status in _REFUSED and own):
+            return Poison(why)
+        return Misconfigured(why)
+
+    async def _blame(self, batch: Sequence[Entry], lines: Lines, answer: Answer) -> Poison:
+        """
+        Find out which readings a complaint is about, as far as that is certain.
+
+        @param lines: the batch as it was sent.
+        """
+        text, _own = _message(answer.body)
+        why = self._told(text) or f"too large: {answer.status}"
+        if answer.status == _TOO_LARGE:
+            return Poison(why)
+        reasons = quoted(text, lines.texts)
+        if reasons:
+            # Of several reasons one is dealt with at a time, so that each dead letter has its own.
+            why = next(iter(reasons.values()))
+            bad = {line for line, reason in reasons.items() if reason == why}
+            return Poison(self._told(why), _ids(batch, lines, bad.__contains__))
+        count = dropped(text)
+        if outdated(text) and count:
+            times = sorted(batch[first].time for first in lines.firsts)
+            limit = times[min(count, len(times)) - 1]
+            return Poison(why, [entry.id for entry in batch if entry.time <= limit])
+        suspects = [batch[place] for place in self._encoder.suspects(text, batch)]
+        if 1 < len(suspects) < len(batch):
+            # Those that are fine, as they are in another part of the storage, are written by this.
+            # If there are any, it has to be found out by halves which they are.
+            lines, answer = await self._post(suspects)
+            count = dropped(_message(answer.body)[0])
+        guilty = suspects or batch
+        if not suspects and _CONFLICT in text and len(batch) > 1:
+            return Poison(why)  # of a line it may be only one field
+        if len(guilty) == 1 or count == len(lines.texts):
+            return Poison(why, [entry.id for entry in guilty])
+        return Poison(why)
+
+    def _told(self, text: str) -> str:
+        """
+        A text of the other side as it may be told: not too long, in one line, without secrets.
+        """
+        for hidden in (self._settings.password.text, self._settings.token.text):
+            text = text.replace(hidden, "***") if hidden else text
+        return " ".join(text.split())[:_TOLD]
+
+
+class _Complaint(Struct):
+    """
+    An answer of InfluxDB 1 or 2.
+    """
+
+    error: str = ""
+    message: str = ""
+
+
+class _Results(Struct):
+    """
+    What InfluxDB 1 answers to statements: there is a result for each.
+    """
+
+    results: list[_Complaint] = []
+
+
+_complaint = json.Decoder(_Complaint).decode
+_results = json.Decoder(_Results).decode
+
+
+def _objection(body: bytes) -> str:
+    """
+    Why a statement was not executed; empty if it was.
+    """
+    try:
+        return next((one.error for one in _results(body).results if one.error), "")
+    except (MsgspecError, UnicodeDecodeError):
+        return ""
+
+
+def _message(body: bytes) -> tuple[str, bool]:
+    """
+    What an answer says, and whether it is the database that says it.
+    """
+    try:
+        said = _complaint(body)
+    except (MsgspecError, UnicodeDecodeError):
+        text = body.decode(errors="replace")
+        return text, _COMPLAINT in text
+    text = said.error or said.message
+    return text, bool(text)
+
+
+def _ids(batch: Sequence[Entry], lines: Lines, bad: Callable[[str], bool]) -> list[int]:
+    """
+    The readings of the lines that are bad.
+    """
+    ends = [*lines.firsts[1:], len(batch)]
+    return [
+        entry.id
+        for text, first, end in zip(lines.texts, lines.firsts, ends, strict=True)
+        if bad(text)
+        for entry in batch[first:end]
+    ]
+
+
+def _target(settings: InfluxSettings) -> str:
+    """
+    What is written to, behind the URL.
+    """
+    if settings.bucket:
+        path = "/api/v2/write"
+        query = {"org": settings.org, "bucket": settings.bucket, "precision": "us"}
+    else:
+        path, query = "/write", {"db": settings.database, "precision": "u"}
+    return f"{path}?{urlencode(query, quote_via=quote)}"
+
+
+def _authorization(settings: InfluxSettings) -> dict[str, str]:
+    if settings.token:
+        return {"Authorization": f"Token {settings.token.text}"}
+    if settings.user:
+        both = f"{settings.user}:{settings.password.text}".encode()
+        return {"Authorization": f"Basic {b64encode(both).decode()}"}
+    return {}
