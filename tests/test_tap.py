@@ -24,7 +24,6 @@ from sensord.settings import (
     ValueSettings,
 )
 from sensord.tap import Options
-from sensord.outlets import KINDS
 from sensord.wires import WIRES, PortSettings
 
 
