@@ -52,7 +52,7 @@ class Commands(Service):
     """
     Sends commands, and keeps those that cannot be sent yet.
 
-    @param clock: for times, and for what expires.
+    @param clock: for timers.
     @param store: keeps the rows.
     @param presence: knows by which links devices can be reached.
     @param downlink: knows what commands look like.
@@ -76,7 +76,7 @@ class Commands(Service):
         ttl = span(settings.ttl)
         self._ttl = ttl if ttl is not None and ttl < _LONGEST else None
         self._followers: list[Follower] = []
-        self._waiting = Waiting(clock, self._late, settings.max_waiting)
+        self._waiting = Waiting(clock, presence.now, self._late, settings.max_waiting)
         self._last: dict[str, dict[str, float]] = {}
         self._unsettled: Deliveries = []  # those whose rows could not be changed
         self._restored = 0  # the last row that was found at the start
@@ -360,7 +360,7 @@ class Commands(Service):
                     follower(delivery)
 
     def _now(self) -> int:
-        return int(self._clock.seconds() * 1e6)
+        return int(self._presence.now() * 1e6)
 
 
 def _together(parts: Sequence[Delivery], variable: str) -> Delivery:

@@ -2,6 +2,7 @@
 Who a wire address is, and what its values mean: frames to Readings.
 """
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
@@ -59,11 +60,12 @@ class Devices:
     """
     All descriptions of the configuration.
 
+    @param now: the time of day, in seconds since the epoch.
     @ivar presence: what was heard of the devices.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self.presence = Presence(self.label)
+    def __init__(self, settings: Settings, now: Callable[[], float] = time.time) -> None:
+        self.presence = Presence(self.label, now)
         self._listeners = {listener.name: listener for listener in settings.listeners}
         self._byAddress = {device.address: device for device in settings.devices}
         self._byLabel = {device.label: device for device in settings.devices}

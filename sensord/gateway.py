@@ -40,6 +40,7 @@ class Gateway(Service):
     @param reactor: the reactor, which is the clock too.
     @param settings: the configuration, or plain tables of the same shape as the file.
     @param worker: makes what runs blocking calls.
+    @param now: the time of day, in seconds since the epoch; by default, the reactor's.
     @ivar store: the storage service: C{record}, C{follow}, C{latest}, C{history}.
     @ivar presence: who was heard when, and who can be reached.
     @ivar commands: sends values down to devices: C{send}, C{list}, C{follow}.
@@ -55,13 +56,15 @@ class Gateway(Service):
         reactor: Any,
         settings: Settings | Mapping[str, Any] = DEFAULTS,
         worker: Callable[[Any, str], Worker] = Worker,
+        now: Callable[[], float] | None = None,
     ) -> None:
         if not isinstance(settings, Settings):
             settings = parse(settings)
         self.settings = settings
         self._reactor = reactor
-        self._arrivals = Arrivals(reactor.seconds)
-        self._devices = Devices(settings)
+        self._now = now or reactor.seconds
+        self._arrivals = Arrivals(self._now)
+        self._devices = Devices(settings, self._now)
         self.presence = self._devices.presence
         self._worker = partial(worker, reactor)
         self._writer, self._reader = self._worker("sensord-writer"), self._worker("sensord-reader")
@@ -70,7 +73,12 @@ class Gateway(Service):
             Path(settings.store.path), self._devices.describe, settings.store.max_quarantine
         )
         self.store = Store(
-            reactor, self._database, self._writer.run, self._reader.run, settings.store
+            reactor,
+            self._database,
+            self._writer.run,
+            self._reader.run,
+            settings.store,
+            self._now,
         )
         self._watch = Watch(reactor, self.store, self.presence)
         self.commands = Commands(
@@ -178,7 +186,7 @@ class Gateway(Service):
 
         worker = self._worker(f"sensord-{settings.name}")  # a share that hangs holds up nobody else
         self._workers.append(worker)
-        sink = kinds.SINKS[settings.kind](self._reactor, settings, worker.run, interval)
+        sink = kinds.SINKS[settings.kind](self._reactor, settings, worker.run, interval, self._now)
         return Outbox(self._reactor, self.store, sink, settings)
 
     def _build(self) -> list[Service]:
@@ -205,7 +213,7 @@ class Gateway(Service):
             from sensord.manhole.namespace import namespace, vocabulary
             from sensord.manhole.service import Manhole
 
-            names = namespace(self, self._reactor)
+            names = namespace(self)
             words = vocabulary(self, self._reactor)
             doors.append(Manhole(self._reactor, settings.manhole, names, words))
         return doors

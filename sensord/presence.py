@@ -2,6 +2,7 @@
 Who was heard when, by which link, and who is overdue.
 """
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import Enum
 from typing import Protocol
@@ -147,12 +148,18 @@ class Presence:
     The records of all devices, and the links by which they can be reached just now.
 
     @param name: what a device is called, by its address.
+    @ivar now: the time of day, in seconds since the epoch.
     @ivar strangers: how often a device was not remembered, since there are too many.
     """
 
     _log = Logger()
 
-    def __init__(self, name: Callable[[str], str] = lambda address: address) -> None:
+    def __init__(
+        self,
+        name: Callable[[str], str] = lambda address: address,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self.now = now
         self.strangers = 0
         self._name = name
         self._records: dict[str, Record] = {}

@@ -5,6 +5,7 @@ C{twistd sensord}: the options, and the daemon on one screen.
 import resource
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib.resources import files
@@ -19,6 +20,7 @@ from twisted.logger import Logger
 from twisted.python import usage
 
 from sensord import __version__, demo
+from sensord.clock import steady
 from sensord.config import DEFAULTS, ConfigError, Settings, dump, load
 from sensord.endpoints import endpoint, named
 from sensord.gateway import Gateway
@@ -155,6 +157,7 @@ class Daemon(Service):
                 wanted=wanted,
                 limit=limit,
             )
+        steady(self._reactor)
         self._catch()
         for extra in self._extras:
             extra.startService()
@@ -214,5 +217,5 @@ def makeService(options: Options) -> IService:
     """
     from twisted.internet import reactor
 
-    gateway = Gateway(reactor, options.settings)
+    gateway = Gateway(reactor, options.settings, now=time.time)
     return Daemon(reactor, gateway, demo.extras(reactor, gateway) if options["demo"] else [])

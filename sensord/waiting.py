@@ -14,8 +14,8 @@ from sensord.store.mailbox import Delivery
 #: could fill the memory with some for addresses that nobody has.
 MAX_WAITING = 10_000
 
-#: The longest wait for the next one to expire, in seconds: not all reactors can wait for any time.
-_DAY = 86400.0
+#: The longest wait for the next one to expire, in seconds: the time of day may be set meanwhile.
+_LONGEST = 60.0
 
 #: By how many seconds to look too late for what has expired, rather than too early by the rounding
 #: of a float.
@@ -27,6 +27,7 @@ class Waiting:
     A queue for each device, in the order in which its commands were given. Iterating gives the
     addresses of those who have any, and C{len} how many there are altogether.
 
+    @param now: the time of day, in seconds since the epoch.
     @param give: is given those that have waited long enough, which are not here any more then.
     @param each: how many may wait for one device.
     @param most: how many may wait altogether.
@@ -35,11 +36,13 @@ class Waiting:
     def __init__(
         self,
         clock: IReactorTime,
+        now: Callable[[], float],
         give: Callable[[list[Delivery]], object],
         each: int,
         most: int = MAX_WAITING,
     ) -> None:
         self._clock = clock
+        self._now = now
         self._give = give
         self._each = each
         self._most = most
@@ -129,16 +132,15 @@ class Waiting:
         """
         if expires is None:
             return
-        now = self._clock.seconds()
-        due = min(max(expires / 1e6 + _LATE, now), now + _DAY)
-        if self._timer is not None and self._timer.getTime() <= due:
+        wait = min(max(expires / 1e6 - self._now() + _LATE, 0.0), _LONGEST)
+        if self._timer is not None and self._timer.getTime() <= self._clock.seconds() + wait:
             return
         self._cancel()
-        self._timer = self._clock.callLater(due - now, self._look)
+        self._timer = self._clock.callLater(wait, self._look)
 
     def _look(self) -> None:
         self._timer = None
-        now = int(self._clock.seconds() * 1e6)
+        now = int(self._now() * 1e6)
         every = [delivery for queue in self._queues.values() for delivery in queue]
         expired = [delivery for delivery in every if over(delivery, now)]
         for delivery in expired:

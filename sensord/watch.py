@@ -33,7 +33,6 @@ class Watch(Service):
     _log = Logger()
 
     def __init__(self, clock: Any, store: Store, presence: Presence) -> None:
-        self._clock = clock
         self._store = store
         self._presence = presence
         self._saved: dict[str, tuple[object, ...]] = {}
@@ -52,7 +51,7 @@ class Watch(Service):
         super().startService()
         records = self._store.archive.devices()
         self._presence.restore(records)
-        now = self._clock.seconds()
+        now = self._presence.now()
         for record in records:
             record.state = self._presence.state(record, now)
             self._saved[record.address] = roster.row(record)
@@ -74,7 +73,7 @@ class Watch(Service):
         return self._save()
 
     def _look(self) -> None:
-        self._presence.look(self._clock.seconds())
+        self._presence.look(self._presence.now())
         self._looks += 1
         if self._looks % _SAVE == 0 and self._store.ready:
             self._save()

@@ -113,7 +113,7 @@ class CommandsTestCase(SynchronousTestCase):
         self.writer = writer or Runner()
         self.store = Store(self.clock, database, self.writer, execute)
         self.store.startService()
-        self.presence = Presence()
+        self.presence = Presence(now=self.clock.seconds)
         self.commands = Commands(
             self.clock, self.store, self.presence, Downlink(settings), settings.commands
         )
@@ -509,9 +509,9 @@ class MailboxTests(CommandsTestCase):
         self.send()
         self.clock.advance(1800)
         self.send(value=2)
-        self.clock.advance(1800)
+        self.clock.advance(1799)
         self.assertEqual([state for _address, _value, state in self.rows()], ["pending"] * 2)
-        self.clock.advance(1)
+        self.clock.advance(2)
         self.assertEqual(self.rows(), [("pages/1", 1, "expired"), ("pages/1", 2, "pending")])
         self.assertEqual(self.whys(), ["the device was not met in time", ""])
         self.clock.advance(1800)

@@ -37,7 +37,7 @@ class WatchTests(SynchronousTestCase):
         """
         database = Database(self.path, connect=self.disk.connect)
         self.addCleanup(database.close)
-        self.presence = Presence()
+        self.presence = Presence(now=self.clock.seconds)
         self.store = Store(self.clock, database, Runner(), Runner())
         self.store.startService()
         self.watch = Watch(self.clock, self.store, self.presence)

@@ -140,7 +140,7 @@ class Api:
     """
     The control API of one daemon.
 
-    @param clock: the reactor, or what else tells the time.
+    @param clock: the reactor.
     @param settings: for the descriptions of devices, and the wires of listeners.
     @param listeners: the ways in, by name.
     @param sinks: the ways out, by name.
@@ -159,7 +159,6 @@ class Api:
         listeners: Mapping[str, Way],
         sinks: Mapping[str, Outlet],
     ) -> None:
-        self._clock = clock
         self._names = Names(settings)
         self._presence = presence
         self._store = store
@@ -194,7 +193,7 @@ class Api:
     async def _getDevices(self, request: Any) -> object:
         parameters(request, _Nothing)
         latest = await self._wait(self._store.latest())
-        return devices(self._names, self._presence, latest, self._clock.seconds())
+        return devices(self._names, self._presence, latest, self._presence.now())
 
     @_app.route(f"{ROOT}/latest", methods=["GET"])
     @_answers
@@ -207,7 +206,7 @@ class Api:
     @_answers
     async def _getHistory(self, request: Any) -> object:
         asked = parameters(request, _Span)
-        now = self._clock.seconds()
+        now = self._presence.now()
         device = self._names.label(asked.device)
         start, end = instant("start", asked.start, now), instant("end", asked.end, now)
         step = duration("step", asked.step)

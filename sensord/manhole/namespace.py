@@ -23,7 +23,7 @@ class Table(list[Sequence[object]]):
         return "\n".join(table(rows))
 
 
-def namespace(gateway: Any, clock: Any) -> dict[str, object]:
+def namespace(gateway: Any) -> dict[str, object]:
     """
     The names.
 
@@ -35,7 +35,7 @@ def namespace(gateway: Any, clock: Any) -> dict[str, object]:
         """
         All devices that were heard.
         """
-        now = clock.seconds()
+        now = presence.now()
         rows = [
             (
                 one.name,

@@ -205,7 +205,7 @@ class RadioProtocol(SerialProtocol):
             clock,
             settings.baud,
             super().send,
-            lambda: localtime(clock.seconds()),
+            lambda: localtime(self._inlet.presence.now()),
             self._invite,
         )
         self._tuner = tuner

@@ -28,7 +28,7 @@ way, and get a mark that tells them from each other; only C{weather/1} becomes C
 import re
 import zlib
 from base64 import b32encode
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from math import isfinite
 from typing import Any
@@ -104,13 +104,19 @@ class EmoncmsSink:
     """
 
     def __init__(
-        self, reactor: Any, settings: EmoncmsSettings, run: Run, *, agent: IAgent | None = None
+        self,
+        reactor: Any,
+        settings: EmoncmsSettings,
+        run: Run,
+        *,
+        agent: IAgent | None = None,
+        now: Callable[[], float] | None = None,
     ) -> None:
         self.most = 50 if settings.single else 1_000
-        self._reactor = reactor
+        self._now = now or reactor.seconds
         self._settings = settings
         self._url = settings.url.rstrip("/")
-        self._client = Client(reactor, self._url, agent, settings.timeout)
+        self._client = Client(reactor, self._url, agent, settings.timeout, self._now)
         self._owners: dict[str, str] = {}
         self._sent: set[int] = set()
 
@@ -190,7 +196,7 @@ class EmoncmsSink:
         Send rows in one request.
         """
         data = json.encode([_listed(row) for row in rows])
-        query: dict[str, object] = {"sentat": int(self._reactor.seconds())}
+        query: dict[str, object] = {"sentat": int(self._now())}
         headers = {"Authorization": f"Bearer {self._settings.apikey.text}"}
         if self._settings.compress:
             query["cb"] = 1

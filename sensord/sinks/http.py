@@ -3,7 +3,7 @@ Requests to the servers that sinks write to: one connection, which stays open, a
 L{Transient} that says why there is none.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -84,6 +84,7 @@ class Client:
     @param place: how what goes wrong calls the server.
     @param agent: what requests go through; for tests.
     @param patience: seconds that an answer may take.
+    @param now: the time of day, in seconds since the epoch; by default, the reactor's.
     """
 
     def __init__(
@@ -92,7 +93,9 @@ class Client:
         place: str,
         agent: IAgent | None = None,
         patience: float = ANSWER,
+        now: Callable[[], float] | None = None,
     ) -> None:
+        self._now = now or reactor.seconds
         self._reactor = reactor
         self._place = place
         self._agent = agent
@@ -180,7 +183,7 @@ class Client:
         response.deliverBody(reading)
         data = await reading.done
         after = response.headers.getRawHeaders("Retry-After", [""])[0]
-        return Answer(response.code, data, delay(after, self._reactor.seconds()))
+        return Answer(response.code, data, delay(after, self._now()))
 
 
 @implementer(IBodyProducer)

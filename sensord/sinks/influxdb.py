@@ -59,12 +59,18 @@ class InfluxSink:
     most = 5_000
 
     def __init__(
-        self, reactor: Any, settings: InfluxSettings, run: Run, *, agent: IAgent | None = None
+        self,
+        reactor: Any,
+        settings: InfluxSettings,
+        run: Run,
+        *,
+        agent: IAgent | None = None,
+        now: Callable[[], float] | None = None,
     ) -> None:
         self._settings = settings
         self._run = run
         self._url = settings.url.rstrip("/")
-        self._client = Client(reactor, self._url, agent)
+        self._client = Client(reactor, self._url, agent, now=now)
         self._encoder = Encoder(settings.layout == "device", settings.integers)
         self._headers = {"User-Agent": "sensord", **_authorization(settings)}
         self._target = self._url + _target(settings)

@@ -10,35 +10,37 @@ from sensord.store.service import Run
 
 Interval = Callable[[str], float]
 
+Now = Callable[[], float]
 
-def _influxdb(reactor: Any, settings: Any, run: Run, interval: Interval) -> Sink:
+
+def _influxdb(reactor: Any, settings: Any, run: Run, interval: Interval, now: Now) -> Sink:
     from sensord.sinks.influxdb import InfluxSink
 
-    return InfluxSink(reactor, settings, run)
+    return InfluxSink(reactor, settings, run, now=now)
 
 
-def _emoncms(reactor: Any, settings: Any, run: Run, interval: Interval) -> Sink:
+def _emoncms(reactor: Any, settings: Any, run: Run, interval: Interval, now: Now) -> Sink:
     from sensord.sinks.emoncms import EmoncmsSink
 
-    return EmoncmsSink(reactor, settings, run)
+    return EmoncmsSink(reactor, settings, run, now=now)
 
 
-def _csv(reactor: Any, settings: Any, run: Run, interval: Interval) -> Sink:
+def _csv(reactor: Any, settings: Any, run: Run, interval: Interval, now: Now) -> Sink:
     from sensord.sinks.csvfile import CsvSink
 
     return CsvSink(reactor, settings, run)
 
 
-def _mqtt(reactor: Any, settings: Any, run: Run, interval: Interval) -> Sink:
+def _mqtt(reactor: Any, settings: Any, run: Run, interval: Interval, now: Now) -> Sink:
     from sensord.sinks.mqtt import MqttSink
 
     return MqttSink(reactor, settings, interval=interval)
 
 
 #: By what the configuration calls it. Each is given the reactor, its settings, what runs blocking
-#: calls, and what tells how many seconds lie between what the device with an address sends. They
-#: are imported when they are wanted, since what they need takes long to load.
-SINKS: dict[str, Callable[[Any, Any, Run, Interval], Sink]] = {
+#: calls, what tells how many seconds lie between what the device with an address sends, and the
+#: time of day. They are imported when they are wanted, since what they need takes long to load.
+SINKS: dict[str, Callable[[Any, Any, Run, Interval, Now], Sink]] = {
     "influxdb": _influxdb,
     "emoncms": _emoncms,
     "csv": _csv,

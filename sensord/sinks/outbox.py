@@ -300,7 +300,7 @@ class Outbox(Service):
         if (self._age, self._most) == (None, None) or now - self._expired < _EXPIRE:
             return
         self._expired = now
-        before = None if self._age is None else int((now - self._age) * 1e6)
+        before = None if self._age is None else int((self._store.now() - self._age) * 1e6)
         try:
             gone = await self._store.write(
                 lambda connection: journal.expire(connection, self.name, before, self._most)

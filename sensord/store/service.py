@@ -66,6 +66,7 @@ class Store(Service):
     @param database: what is written to, by the calls given to C{write}.
     @param write: runs them, one at a time and in order.
     @param read: runs the questions.
+    @ivar now: the time of day, in seconds since the epoch; by default, the clock's.
     @ivar ready: whether commits succeed, as far as is known.
     @ivar full: whether so much is waiting that devices should be held back.
     @ivar archive: what answers questions, on the caller's thread.
@@ -82,7 +83,9 @@ class Store(Service):
         write: Run,
         read: Run,
         settings: StoreSettings = StoreSettings(),  # noqa: B008 (frozen)
+        now: Callable[[], float] | None = None,
     ) -> None:
+        self.now = now or clock.seconds
         self.ready = True
         self.full = False
         self.pending = 0
@@ -366,7 +369,7 @@ class Store(Service):
 
         @param age: in seconds.
         """
-        before = int((self._clock.seconds() - age) * 1e6)
+        before = int((self.now() - age) * 1e6)
         try:
             while await self._write(lambda: self._database.expire(before, _EXPIRE_MOST)):
                 if self._closing:

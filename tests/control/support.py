@@ -156,7 +156,7 @@ class ApiTestCase(SynchronousTestCase):
         self.path = folder(self) / "sensord.sqlite"
         disk = Disk()
         disk.durable = False
-        described = Devices(settings)
+        described = Devices(settings, self.clock.seconds)
         self.presence = described.presence
         database = Database(self.path, described.describe, connect=disk.connect)
         self.disk, self.reader = disk, Runner()

@@ -2,6 +2,7 @@
 Tests for L{sensord.manhole.namespace}.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.address import IPv4Address
@@ -52,10 +53,10 @@ class Gateway:
     As much of a gateway as the prompt needs.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], float]) -> None:
         listener = {"name": "poe", "wire": "poe", "listen": "tcp:1234"}
         self.settings = parse({"listeners": [listener]})
-        self.presence = Presence()
+        self.presence = Presence(now=now)
         self.listeners = {"poe": Way()}
         self.sent: list[tuple[object, ...]] = []
         self.store = self
@@ -86,8 +87,8 @@ class NamespaceTests(SynchronousTestCase):
         """
         self.clock = MemoryReactorClock()
         self.clock.advance(NOW)
-        self.gateway = Gateway()
-        self.names: dict[str, Any] = namespace(self.gateway, self.clock)
+        self.gateway = Gateway(self.clock.seconds)
+        self.names: dict[str, Any] = namespace(self.gateway)
 
     def test_names(self) -> None:
         """
