@@ -65,9 +65,9 @@ class Devices:
     """
 
     def __init__(self, settings: Settings, now: Callable[[], float] = time.time) -> None:
-        self.presence = Presence(self.label, now)
         self._listeners = {listener.name: listener for listener in settings.listeners}
         self._byAddress = {device.address: device for device in settings.devices}
+        self.presence = Presence(self.label, now, self._byAddress.__contains__)
         self._byLabel = {device.label: device for device in settings.devices}
         self._thresholds = settings.thresholds
 

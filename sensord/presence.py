@@ -3,6 +3,7 @@ Who was heard when, by which link, and who is overdue.
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import Enum
 from typing import Protocol
@@ -10,8 +11,9 @@ from typing import Protocol
 from msgspec import Struct
 from twisted.logger import Logger
 
-#: How many devices are remembered. Without a limit, a peer that makes up ids would fill the memory.
-MAX_DEVICES = 10_000
+#: How many devices of one listener are remembered that have no description. Without a limit, a peer
+#: that makes up ids would fill the memory; and if it were shared, leave none to other listeners.
+MAX_STRANGERS = 5_000
 
 #: Microseconds: what comes closer together than that is one burst, and says nothing of the interval
 #: between bursts.
@@ -29,6 +31,10 @@ _OVERDUE, _LOST = (1.5, 5.0), (5.0, 60.0)
 
 #: Seconds that a device without a link counts as awake after it was heard.
 _AWAKE = 10.0
+
+#: By how many microseconds a device may have been heard in the future: stamps of arrivals may be a
+#: bit ahead.
+_AHEAD = 10_000_000
 
 
 class State(Enum):
@@ -148,8 +154,8 @@ class Presence:
     The records of all devices, and the links by which they can be reached just now.
 
     @param name: what a device is called, by its address.
+    @param known: whether the device with an address is described.
     @ivar now: the time of day, in seconds since the epoch.
-    @ivar strangers: how often a device was not remembered, since there are too many.
     """
 
     _log = Logger()
@@ -158,10 +164,13 @@ class Presence:
         self,
         name: Callable[[str], str] = lambda address: address,
         now: Callable[[], float] = time.time,
+        known: Callable[[str], bool] = lambda address: False,
     ) -> None:
         self.now = now
-        self.strangers = 0
         self._name = name
+        self._known = known
+        self._strangers: Counter[str] = Counter()  # by listener
+        self._crowded: set[str] = set()
         self._records: dict[str, Record] = {}
         self._links: dict[str, list[Link]] = {}
         self._greeters: list[Callable[[str], object]] = []
@@ -186,19 +195,20 @@ class Presence:
         record = self._records.get(address)
         if record is None:
             record = Record(address, self._name(address))
-            if len(self._records) < MAX_DEVICES:
-                self._records[address] = record
-            else:
-                self.strangers += 1
+            if not self._admit(record, MAX_STRANGERS):
+                self._complain(address)
         return record
 
     def restore(self, records: Iterable[Record]) -> None:
         """
-        Remember what was known before a restart.
+        Remember what was known before a restart, but for the many strangers that somebody may have
+        made up: there is to be room for others.
+
+        @param records: the one that was heard last comes first.
         """
         for record in records:
             record.name = self._name(record.address)
-            self._records[record.address] = record
+            self._admit(record, MAX_STRANGERS // 2)
 
     def arrive(self, address: str, link: Link) -> None:
         """
@@ -272,14 +282,15 @@ class Presence:
             return State.OVERDUE
         return State.AWAKE if silent <= _AWAKE or record.address in self._links else State.ASLEEP
 
-    def look(self, now: float) -> None:
+    def look(self) -> None:
         """
         See how all devices are, and tell the followers what has changed.
-
-        @param now: in seconds since the epoch.
         """
-        changes = []
+        now = self.now()
+        changes, latest = [], int(now * 1e6)
         for record in self._records.values():
+            # One that was heard in the future, by a wrong clock, would be awake until then.
+            record.heard = min(record.heard, latest + _AHEAD)
             state = self.state(record, now)
             if state is not record.state:
                 changes.append(Change(record, record.state, state))
@@ -288,3 +299,29 @@ class Presence:
             for follower in tuple(self._followers):
                 with self._log.failuresHandled("while telling a follower of devices"):
                     follower(changes)
+
+    def _admit(self, record: Record, most: int) -> bool:
+        """
+        Remember a device, unless it is not described and there are many such already.
+        """
+        if not self._known(record.address):
+            listener = record.address.partition("/")[0]
+            if self._strangers[listener] >= most:
+                return False
+            self._strangers[listener] += 1
+        self._records[record.address] = record
+        return True
+
+    def _complain(self, address: str) -> None:
+        """
+        Say once of each listener that it hears too many strangers.
+        """
+        listener = address.partition("/")[0]
+        if listener not in self._crowded:
+            self._crowded.add(listener)
+            self._log.warn(
+                "{listener}: {count} devices are not described; what others send is stored, but not"
+                " when they were heard",
+                listener=listener,
+                count=MAX_STRANGERS,
+            )

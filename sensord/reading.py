@@ -111,10 +111,16 @@ ACCEPTED = b"\x06"
 REFUSED = b"\x15"
 
 
+#: By how many microseconds stamps go on where they were when the clock is set back. One that was
+#: wrong by days and is mended would have all stamps wrong for as long otherwise.
+_LEAD = 10_000_000
+
+
 class Arrivals:
     """
     Stamps what arrives. Stamps are strictly increasing, at least one microsecond apart, so that
-    two readings of one series never share a time, even when the wall clock steps back.
+    two readings of one series never share a time: also while the wall clock is being corrected by
+    small steps. When it is set back by more than ten seconds, stamps follow it.
 
     @param seconds: the wall clock, in seconds since the epoch.
     """
@@ -131,6 +137,8 @@ class Arrivals:
         @return: the first of them, in microseconds since the epoch; the others follow it one
             microsecond apart.
         """
-        first = max(int(self._seconds() * 1_000_000), self._next)
+        first = int(self._seconds() * 1_000_000)
+        if first < self._next <= first + _LEAD:
+            first = self._next
         self._next = first + count
         return first

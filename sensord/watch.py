@@ -73,7 +73,7 @@ class Watch(Service):
         return self._save()
 
     def _look(self) -> None:
-        self._presence.look(self._presence.now())
+        self._presence.look()
         self._looks += 1
         if self._looks % _SAVE == 0 and self._store.ready:
             self._save()

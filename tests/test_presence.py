@@ -4,9 +4,10 @@ Tests for L{sensord.presence}.
 
 from collections.abc import Sequence
 
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from sensord.presence import MAX_DEVICES, Change, Presence, Record, State
+from sensord.presence import MAX_STRANGERS, Change, Presence, Record, State
 
 SECOND = 1_000_000
 START = 1_795_000_000 * SECOND
@@ -118,7 +119,12 @@ class PresenceTests(SynchronousTestCase):
         """
         Nobody was heard yet.
         """
-        self.presence = Presence(lambda address: address.replace("poe/10.0.0.1", "workshop"))
+        self.now = START / SECOND
+        self.presence = Presence(
+            lambda address: address.replace("poe/10.0.0.1", "workshop"),
+            lambda: self.now,
+            lambda address: address == "lines/meter",
+        )
         self.changes: list[tuple[str, State | None, State]] = []
 
     def follow(self, changes: Sequence[Change]) -> None:
@@ -149,12 +155,45 @@ class PresenceTests(SynchronousTestCase):
 
     def test_many(self) -> None:
         """
-        A peer that makes up ids does not fill the memory.
+        A peer that makes up ids does not fill the memory, which is said once. Devices that are
+        described are remembered nevertheless, and so are those of other listeners.
         """
-        for number in range(MAX_DEVICES + 5):
-            self.presence.record(f"lines/{number}").hear(START)
-        self.assertEqual(len(list(self.presence)), MAX_DEVICES)
-        self.assertEqual(self.presence.strangers, 5)
+        with capturedLogs() as logs:
+            self.flood(MAX_STRANGERS + 5)
+        self.assertEqual(len(list(self.presence)), MAX_STRANGERS)
+        self.assertEqual([formatEvent(event)[:20] for event in logs], ["lines: 5000 devices "])
+        for address in ("lines/meter", "pages/1"):
+            self.assertIs(self.presence.record(address), self.presence.get(address))
+
+    def test_manyBefore(self) -> None:
+        """
+        After a restart there is room again: the strangers that were heard last are remembered.
+        """
+        known = [Record(f"lines/{number}", "", START) for number in range(MAX_STRANGERS)]
+        self.presence.restore([*known, Record("lines/meter", "", START)])
+        self.assertIsNotNone(self.presence.get("lines/meter"))
+        self.assertIsNotNone(self.presence.get("lines/0"))
+        self.assertIsNone(self.presence.get(known[-1].address))
+        before = len(list(self.presence))
+        self.flood(MAX_STRANGERS)
+        self.assertGreater(len(list(self.presence)), before)
+
+    def flood(self, count: int) -> None:
+        """
+        Hear devices whose ids are made up.
+        """
+        for number in range(count):
+            self.presence.record(f"lines/x{number}").hear(START)
+
+    def test_future(self) -> None:
+        """
+        A device that was heard while the clock was a day ahead is not awake for that day.
+        """
+        self.presence.record("weather/1").hear(START + 86400 * SECOND)
+        self.presence.look()
+        self.now += 25
+        self.presence.look()
+        self.assertEqual(self.presence.record("weather/1").state, State.ASLEEP)
 
     def test_battery(self) -> None:
         """
@@ -196,15 +235,16 @@ class PresenceTests(SynchronousTestCase):
         """
         leave = self.presence.follow(self.follow)
         self.presence.record("weather/1").hear(START)
-        now = START / SECOND
         for second in (0, 1, 11, 12):
-            self.presence.look(now + second)
+            self.now = START / SECOND + second
+            self.presence.look()
         self.assertEqual(
             self.changes,
             [("weather/1", None, State.AWAKE), ("weather/1", State.AWAKE, State.ASLEEP)],
         )
         leave()
-        self.presence.look(now + 100_000)
+        self.now += 100_000
+        self.presence.look()
         self.assertEqual(len(self.changes), 2)
 
     def test_followerFails(self) -> None:
@@ -218,7 +258,7 @@ class PresenceTests(SynchronousTestCase):
         self.presence.follow(fail)
         self.presence.follow(self.follow)
         self.presence.record("weather/1").hear(START)
-        self.presence.look(START / SECOND)
+        self.presence.look()
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
         self.assertEqual(len(self.changes), 1)
 

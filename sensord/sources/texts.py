@@ -14,9 +14,10 @@ from sensord.wire import Skipped, lines, messages, packing
 from sensord.wire.numbers import written
 from sensord.wires import LineSettings, ListenerSettings, MessageSettings, SerialSettings
 
-#: How many devices a listener remembers the descriptions of. Without a limit, a peer that makes up
-#: ids would fill the memory.
-_MAX_DEVICES = 10_000
+#: How many series without a description one listener can begin. Without a limit, a peer that makes
+#: up ids, or sends lines of thousands of values, would fill the memory and the database with them:
+#: each has a row that is looked at at every start, and in every answer about the latest values.
+MAX_SERIES = 20_000
 
 #: What the values of a line are called. No line is long enough for more: each value takes a digit
 #: and a blank.
@@ -58,7 +59,11 @@ class LineSource:
         # This is the hot path: nearly all are lines whose values stay as they are.
         taken = []
         for event in events:
-            if isinstance(event, Skipped) or (node := self._nodes[event.node]).scalers:
+            if (
+                isinstance(event, Skipped)
+                or (node := self._nodes[event.node]).scalers
+                or len(event.values) > node.width
+            ):
                 return self._sift(events)
             taken.append((node, event))
         arrival = self._arrivals.take(len(taken))
@@ -88,8 +93,9 @@ class LineSource:
             good: Sequence[Reading] = ()
             if isinstance(event, Skipped):
                 bad: Sequence[Rejected] = [Rejected(event.data, event.why)]
+            elif not self._nodes.admit(node := self._nodes[event.node], len(event.values)):
+                bad = [node.surplus(event.values)]
             else:
-                node = self._nodes[event.node]
                 heard.append(node.addresses)
                 arrival = self._arrivals.take()
                 node.record.hear(arrival)
@@ -147,8 +153,9 @@ class MessageSource:
             good: Sequence[Reading] = ()
             if isinstance(message, Skipped):
                 bad: Sequence[Rejected] = [Rejected(message.data, message.why)]
+            elif not self._nodes.admit(node := self._nodes[message.id], len(message.fields)):
+                bad = [node.surplus(message.fields)]
             else:
-                node = self._nodes[message.id]
                 heard.append(node.addresses)
                 good, bad = self._read(node, message)
             readings += good
@@ -210,17 +217,32 @@ class _Nodes(dict[int, "_Node"]):
         self._presence = presence
         self._fields = fields
         self._described = described
+        self._room = MAX_SERIES
 
     def __missing__(self, id: int) -> "_Node":
-        if len(self) >= _MAX_DEVICES:
-            self.clear()
         address = f"{self._prefix}{id}"
-        settings = self._devices.get(address) or DeviceSettings(address)
+        settings = self._devices.get(address)
+        if settings is None:
+            settings = DeviceSettings(address)
+            if not self._room:  # nobody is to remember it
+                return _Node(settings.label, Record(address, address), self._fields, {})
         described = self._described(settings.values)
         node = self[id] = _Node(
             settings.label, self._presence.record(address), self._fields, described
         )
         return node
+
+    def admit(self, node: "_Node", count: int) -> bool:
+        """
+        Whether a device may have so many series.
+        """
+        more = count - node.width
+        if more > self._room:
+            return False
+        if more > 0:
+            self._room -= more
+            node.width = count
+        return True
 
 
 class _Node:
@@ -230,6 +252,7 @@ class _Node:
     @ivar addresses: that of the device.
     @ivar names: what its values are called, in their order.
     @ivar scalers: by name, for those that are scaled.
+    @ivar width: how many values it may send.
     """
 
     def __init__(
@@ -242,6 +265,7 @@ class _Node:
         self.device = device
         self.record = record
         self.addresses = (record.address,)
+        self.width = len(described)
         # Without a description all share one tuple: there may be thousands, and it is long.
         self.names = named(fields, described) if described else fields
         values = (value for field, value in described.items() if field in fields)
@@ -269,6 +293,13 @@ class _Node:
             else:
                 readings.append(Reading(self.device, name, value, time, clock))
         return readings, rejected
+
+    def surplus(self, values: Sequence[int | float]) -> Rejected:
+        """
+        What becomes of values for which there is no room.
+        """
+        text = " ".join(map(written, values[:8])).encode()
+        return Rejected(text, f"{self.device} is one of too many that are not described")
 
 
 def _decimal(number: int | float) -> Any:

@@ -101,7 +101,7 @@ class LiveTests(ApiTestCase):
         """
         link, other = self.follow("?device=workshop"), self.follow("?device=attic")
         self.presence.record("poe/192.168.1.7").hear(NOW)
-        self.presence.look(self.clock.seconds())
+        self.presence.look()
         self.assertEqual(
             self.told(link),
             [

@@ -13,7 +13,7 @@ from sensord.devices import Devices
 from sensord.presence import Presence
 from sensord.reading import Arrivals, Clock, Intake, Reading, Rejected
 from sensord.settings import DeviceSettings, ValueSettings
-from sensord.sources.texts import LineSource, MessageSource
+from sensord.sources.texts import MAX_SERIES, LineSource, MessageSource
 from sensord.wire import Skipped, lines, messages
 from sensord.wire.lines import Line
 from sensord.wires import LineSettings, MessageSettings, SerialSettings
@@ -63,7 +63,7 @@ class LineSourceTests(SourceTestCase):
             Reading("lines/15", "1", 69, NOW, Clock.ARRIVAL),
             Reading("lines/15", "2", 1664, NOW, Clock.ARRIVAL),
         ]
-        self.assertEqual(intake, Intake(readings, devices=("lines/15",)))
+        self.assertEqual(intake, Intake(readings, rejected=[], devices=("lines/15",)))
         self.assertEqual([type(reading.value) for reading in intake.readings], [int, int])
 
     def test_aSerialPortSendsTheSame(self) -> None:
@@ -253,24 +253,39 @@ class LineSourceTests(SourceTestCase):
         self.assertEqual(received, {"lines/15": 2, "lines/16": 2})
         self.assertEqual(self.presence.record("lines/15").heard, NOW + 2)
 
-    def test_descriptionsOfManyNodesAreForgotten(self) -> None:
+    def test_aNodeIsLookedUpOnce(self) -> None:
         """
-        A peer that makes up ids does not fill the memory: no more than ten thousand nodes are
-        remembered, and each is still called by its own id.
+        The description of a node is looked for when it is heard first.
         """
         devices = CountingDevices()
-        arrivals = Arrivals(self.clock.seconds)
-        source = LineSource(self.LISTENER, devices, arrivals, Presence())
+        source = LineSource(self.LISTENER, devices, Arrivals(self.clock.seconds), Presence())
         for _chunk in range(3):
             source.decode(HOST, [Line(1, (1,))])
-        self.assertEqual(devices.asked, 1, "a node is looked up once")
-        for node in range(25_000):
+        self.assertEqual(devices.asked, 1)
+
+    def test_thereIsAnEndOfSeries(self) -> None:
+        """
+        A peer that makes up ids, or sends ever more values, can begin so many series and no more:
+        what goes beyond is rejected, and what was known before, or is described, goes on.
+        """
+        source = self.source(ValueSettings("a"), address="lines/7777", ack=True)
+        for node in range(MAX_SERIES // 100):
+            source.decode(HOST, [Line(node, (1,) * 99)])
+        source.decode(HOST, [Line(0, (1,) * 100)])
+        for node in range(1000, 1000 + MAX_SERIES // 100 - 1):
             source.decode(HOST, [Line(node, (1,))])
-        before = devices.asked
-        for node in range(25_000):
-            [reading] = source.decode(HOST, [Line(node, (1,))]).readings
-            self.assertEqual(reading.device, f"lines/{node}")
-        self.assertGreaterEqual(devices.asked - before, 15_000)
+        intake = source.decode(HOST, [Line(0, (1,) * 101), Line(8000, (2, 3.5)), Line(7777, (4,))])
+        self.assertEqual(
+            intake.rejected,
+            [
+                Rejected(b"1 1 1 1 1 1 1 1", "lines/0 is one of too many that are not described"),
+                Rejected(b"2 3.5", "lines/8000 is one of too many that are not described"),
+            ],
+        )
+        self.assertEqual([reading.device for reading in intake.readings], ["lines/7777"])
+        self.assertEqual(intake.answer.count(b"error "), 2)
+        self.assertIsNone(self.presence.get("lines/8000"))
+        self.assertEqual(len(source.decode(HOST, [Line(0, (1,) * 100)]).readings), 100)
 
     @PROPERTY
     @given(
