@@ -2,11 +2,12 @@
 The connections of one port: who is let in, who has to wait, who was silent for too long.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from ipaddress import ip_address
+from random import sample
 from typing import Any
 
-from twisted.internet.interfaces import IAddress
+from twisted.internet.interfaces import IAddress, IDelayedCall
 from twisted.internet.protocol import Protocol, ServerFactory
 from twisted.internet.task import LoopingCall
 
@@ -19,6 +20,10 @@ from sensord.wires import PortSettings
 #: one idle time and a quarter at the latest. One look at all connections is far cheaper than
 #: a timer for each.
 _LOOKS = 4
+
+#: Seconds by which those that have just brought something go on after the others, when all had to
+#: wait: the next thing that these have sent is read in that time.
+_MOMENT = 0.01
 
 
 class PortFactory(ServerFactory):
@@ -53,6 +58,7 @@ class PortFactory(ServerFactory):
         self._most = settings.max_connections
         self._networks = settings.networks
         self._timeout = settings.idle_timeout
+        self._relenting: IDelayedCall | None = None
         self._looking = LoopingCall(self._look)
         self._looking.clock = clock
 
@@ -94,8 +100,13 @@ class PortFactory(ServerFactory):
         """
         if held != self.held:
             self.held = held
-            for connection in self.connections:
-                connection.steer()
+            # Those that go on first may fill the store again before the others have their turn:
+            # always the same ones, if the order were always the same.
+            links = sample(tuple(self.connections), len(self.connections))
+            if not held:
+                self._favor(links)
+            for link in links:
+                link.steer()
 
     def end(self) -> None:
         """
@@ -103,6 +114,9 @@ class PortFactory(ServerFactory):
         """
         if self._looking.running:
             self._looking.stop()
+        if self._relenting is not None:
+            self._relenting.cancel()
+            self._relenting = None
         for connection in tuple(self.connections):
             connection.end()
 
@@ -112,6 +126,23 @@ class PortFactory(ServerFactory):
         """
         for connection in tuple(self.connections):
             connection.transport.abortConnection()
+
+    def _favor(self, links: Sequence[StreamProtocol]) -> None:
+        """
+        Let those that have brought something since the last time go on a moment after the others.
+        """
+        for link in links:
+            link.late, link.heard = link.heard, False
+        late = [link for link in links if link.late]
+        if late and self._relenting is None:
+            self._relenting = self.clock.callLater(_MOMENT, self._relent)
+
+    def _relent(self) -> None:
+        self._relenting = None
+        for link in tuple(self.connections):
+            if link.late:
+                link.late = False
+                link.steer()
 
     def _look(self) -> None:
         """

@@ -45,6 +45,8 @@ class StreamProtocol(Protocol):
 
     @ivar host: the network address of the peer.
     @ivar met: the addresses of the devices at its other end.
+    @ivar heard: whether anything has come since devices had to wait the last time.
+    @ivar late: whether others go on before it.
     @ivar quiet: how many looks in a row found no complete frame. Bytes alone do not count: one that
         sends a byte now and then would hold its connection for ever.
     """
@@ -52,6 +54,7 @@ class StreamProtocol(Protocol):
     factory: "Connections"
     transport: Any  # a TCP, TLS or UNIX one: their interfaces have no common name
 
+    heard = late = False
     quiet = 0
     _devices: Sequence[str] = ()
     _over = False
@@ -82,6 +85,7 @@ class StreamProtocol(Protocol):
         """
         if self._ending:
             return  # its last frame may have been cut: what follows would be read out of step
+        self.heard = True
         events = self._parser.feed(data)
         if events:
             self.quiet = 0
@@ -141,7 +145,7 @@ class StreamProtocol(Protocol):
         """
         if self._over or self._ending:
             return
-        if self.factory.held:
+        if self.factory.held or self.late:
             self.transport.pauseProducing()
         else:
             self.transport.resumeProducing()

@@ -47,6 +47,7 @@ class WebSocketProtocol(AnsweringProtocol):
         """
         if self._ending:
             return
+        self.heard = True
         talk = self._conversation
         events = talk.feed(data)
         if talk.open:

@@ -5,6 +5,7 @@ forms the next one together with all that came meanwhile; the Deferreds fire fro
 
 import sqlite3
 from collections.abc import Callable, Sequence
+from random import sample
 from typing import Protocol, TypeVar
 
 from twisted.application.service import Service
@@ -343,7 +344,7 @@ class Store(Service):
 
     def _change(self, ready: bool, full: bool) -> None:
         self.ready, self.full = ready, full
-        for flow in self._flows:
+        for flow in sample(self._flows, len(self._flows)):  # whoever is first may fill it again
             with self._log.failuresHandled("while telling of the state of the store"):
                 flow(ready, full)
 

@@ -419,6 +419,43 @@ class WaitingTests(StreamTestCase):
         factory.hold(False)
         self.assertEqual(self.state(transport), "producing")
 
+    def test_turns(self) -> None:
+        """
+        Those that have brought something go on a moment after the others: a few that send without
+        end would fill the store again before anybody else is heard.
+        """
+        factory = self.build()
+        loud, quiet = self.connect(factory), self.connect(factory)
+        for heard in True, False:
+            if heard:
+                loud[0].dataReceived(FRAME)
+            factory.hold(True)
+            factory.hold(False)
+            self.assertEqual(self.state(loud[1]), "paused" if heard else "producing")
+            self.assertEqual(self.state(quiet[1]), "producing")
+            self.clock.advance(0.01)
+            self.assertEqual(self.state(loud[1]), "producing")
+
+    def test_turnsEnd(self) -> None:
+        """
+        One whose moment comes while all have to wait again goes on with the others, and no timer
+        is left when the port is closed.
+        """
+        factory = self.build()
+        protocol, transport = self.connect(factory)
+        protocol.dataReceived(FRAME)
+        for held in True, False, True:
+            factory.hold(held)
+        self.clock.advance(0.01)
+        self.assertEqual(self.state(transport), "paused")
+        factory.hold(False)
+        self.assertEqual(self.state(transport), "producing")
+        protocol.dataReceived(FRAME)
+        for held in True, False:
+            factory.hold(held)
+        factory.end()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
     def test_patience(self) -> None:
         """
         Nobody is disconnected for being silent while held back.

@@ -433,6 +433,7 @@ class LineTests(TextTestCase):
         self.clock.pump([15.0] * 100)
         self.assertFalse(peer.transport.cut)
         factory.hold(False)
+        self.clock.advance(0.01)
         states = [peer.transport.producerState, newcomer.producerState]
         self.assertEqual(states, ["producing", "producing"])
 
