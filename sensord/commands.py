@@ -79,7 +79,7 @@ class Commands(Service):
         self._waiting = Waiting(clock, presence.now, self._late, settings.max_waiting)
         self._last: dict[str, dict[str, float]] = {}
         self._unsettled: Deliveries = []  # those whose rows could not be changed
-        self._restored = 0  # the last row that was found at the start
+        self._restored: set[tuple[int, int]] = set()  # what was found at the start: ids and times
         self._troubled = False
         self._retrying: IDelayedCall | None = None
         presence.greet(self._greet)
@@ -94,7 +94,7 @@ class Commands(Service):
             waiting = mailbox.pending(connection)
             self._last = mailbox.last(connection, self._downlink.packed)
         super().startService()
-        self._restored = waiting[-1].id if waiting else 0
+        self._restored = {(each.id, each.time) for each in waiting}
         changed = []
         for delivery in waiting:
             if over(delivery, self._now()):
@@ -176,6 +176,8 @@ class Commands(Service):
     async def _send(self, address: str, variable: str, value: float, who: str) -> Delivery:
         if not self.running:
             raise NotStored("commands are not taken before the start, nor after the stop")
+        if not self._store.ready:
+            raise NotStored("nothing can be stored just now")
         for text in address, variable, who:
             if len(text) > MAX_TEXT:
                 raise Unsendable(f"{text[:20]!r}... is longer than {MAX_TEXT} characters")
@@ -252,7 +254,9 @@ class Commands(Service):
 
         @return: those that do not wait any more.
         """
-        fresh = [each for each in entered if self.running and each.id > self._restored]
+        fresh = [
+            each for each in entered if self.running and (each.id, each.time) not in self._restored
+        ]
         for delivery in fresh:
             self._waiting.add(delivery)
         return self._reach(dict.fromkeys(delivery.address for delivery in fresh))

@@ -128,6 +128,7 @@ class Gateway(Service):
     async def _stop(self) -> None:
         ways = list(self.listeners.values())
         await gatherResults([maybeDeferred(door.stopService) for door in self._doors])
+        self.store.archive.interrupt()  # nobody waits for the answers any more
         await gatherResults([way.stopService() for way in ways if way.running])
         await self.commands.stopService()
         await self._watch.stopService()

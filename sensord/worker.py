@@ -5,7 +5,7 @@ Where blocking calls run.
 from collections.abc import Callable
 from typing import TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
@@ -44,7 +44,16 @@ class Worker:
         """
         Run a call on the thread.
 
-        @return: fires with what it returned or raised.
+        @return: fires with what it returned or raised. If it is cancelled before its turn comes,
+            the call is not made: there may be many that nobody waits for any more.
         """
         assert self._pool is not None, "the worker was not started"
-        return deferToThreadPool(self._reactor, self._pool, call)
+        wanted: Deferred[T] = Deferred()
+
+        def turn() -> T:
+            if wanted.called:
+                raise CancelledError
+            return call()
+
+        deferToThreadPool(self._reactor, self._pool, turn).chainDeferred(wanted)
+        return wanted

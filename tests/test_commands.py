@@ -3,6 +3,7 @@ Tests for L{sensord.commands}.
 """
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 from msgspec import structs
@@ -452,6 +453,21 @@ class MailboxTests(CommandsTestCase):
     Commands to devices that are away.
     """
 
+    def test_replaced(self) -> None:
+        """
+        When the database is another one meanwhile, in which ids begin anew, no command takes the
+        row of another, and none is stranded, nor is one that waited before the start.
+        """
+        self.send("pages/1")
+        self.start()
+        for suffix in "", "-wal", "-shm":
+            Path(f"{self.path}{suffix}").unlink()
+        self.clock.advance(1)
+        self.send("pages/2", value=2)
+        first, second = self.arrive("pages/1"), self.arrive("pages/2")
+        self.assertEqual((first.sent, second.sent), ([b"1,1.0"], [b"1,2.0"]))
+        self.assertEqual(self.rows(), [("pages/2", 2, "sent"), ("pages/1", 1, "sent")])
+
     def test_waits(self) -> None:
         """
         A command to a device that is away waits for it, and is sent when it comes.
@@ -760,6 +776,14 @@ class TroubleTests(CommandsTestCase):
         self.assertEqual(self.send().state, "sent")
         self.assertEqual((tape.sent, self.rows()), ([b"1,1.0"], [("pages/1", 1, "pending")]))
         return tape
+
+    def test_notReady(self) -> None:
+        """
+        While nothing can be stored, a command is refused at once: who gave it is not to wait for
+        the database.
+        """
+        self.store.ready = False
+        self.failureResultOf(self.commands.send("pages/1", 1, 1), NotStored)
 
     def test_later(self) -> None:
         """

@@ -216,6 +216,7 @@ class GatewayTests(SynchronousTestCase):
         protocol.dataReceived(b"\1\1\4\x48" * 80)
         self.assertEqual(transport.producerState, "paused")
         self.workers[0].release()
+        self.reactor.advance(0.01)
         self.assertEqual(transport.producerState, "producing")
 
     def test_notTables(self) -> None:

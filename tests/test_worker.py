@@ -3,9 +3,9 @@ Tests for L{sensord.worker}.
 """
 
 from functools import partial
-from threading import current_thread
+from threading import Event, current_thread
 
-from twisted.internet.defer import gatherResults
+from twisted.internet.defer import CancelledError, gatherResults
 from twisted.trial.unittest import TestCase
 
 from sensord.worker import Worker
@@ -48,6 +48,20 @@ class WorkerTests(TestCase):
         """
         with self.assertRaises(ZeroDivisionError):
             await self.worker.run(lambda: 1 // 0)
+
+    async def test_cancelled(self) -> None:
+        """
+        A call that nobody waits for any more when its turn comes is not made.
+        """
+        begin, done = Event(), list[int]()
+        first = self.worker.run(begin.wait)
+        second, third = (self.worker.run(partial(done.append, number)) for number in (2, 3))
+        second.cancel()
+        self.failureResultOf(second, CancelledError)
+        begin.set()
+        await first
+        await third
+        self.assertEqual(done, [3])
 
     async def test_again(self) -> None:
         """

@@ -7,7 +7,7 @@ from being emptied.
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from msgspec import Struct
@@ -93,6 +93,7 @@ class Archive:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._open: set[sqlite3.Connection] = set()
 
     def latest(self, device: str | None = None, name: str | None = None) -> list[Current]:
         """
@@ -233,9 +234,21 @@ class Archive:
                         f"{self.path}: has schema {found}; the daemon brings it to {VERSION} when"
                         " it starts"
                     )
-                yield connection
+                self._open.add(connection)
+                try:
+                    yield connection
+                finally:
+                    self._open.discard(connection)
         except sqlite3.Error as error:
             raise StoreError(f"{self.path}: {error}") from error
+
+    def interrupt(self) -> None:
+        """
+        Let the questions that are being answered on other threads fail with L{StoreError}.
+        """
+        for connection in tuple(self._open):
+            with suppress(sqlite3.ProgrammingError):  # it was closed meanwhile
+                connection.interrupt()
 
 
 def _glob(pattern: str) -> str:

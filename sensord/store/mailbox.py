@@ -69,15 +69,7 @@ def enter(
     @param most: see L{prune}.
     @return: the deliveries with the ids of their rows.
     """
-    entered = []
-    for delivery in deliveries:
-        id = connection.execute(
-            "INSERT INTO commands (time, who, address, variable, value, state, changed, expires,"
-            " why) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            structs.astuple(delivery)[1:-1],
-        ).lastrowid
-        assert id is not None
-        entered.append(structs.replace(delivery, id=id))
+    entered = [_insert(connection, delivery) for delivery in deliveries]
     if any(delivery.id % _PRUNE_EVERY == 0 for delivery in entered):
         prune(connection, packed, most)
     return entered
@@ -85,12 +77,16 @@ def enter(
 
 def settle(connection: sqlite3.Connection, deliveries: Sequence[Delivery]) -> None:
     """
-    Write down the states that some deliveries came to.
+    Write down the states that some deliveries came to. One whose row is in a database that was set
+    aside meanwhile has a new row.
     """
-    connection.executemany(
-        "UPDATE commands SET state = ?, changed = ?, why = ? WHERE id = ?",
-        [(each.state, each.changed, each.why, each.id) for each in deliveries],
-    )
+    for each in deliveries:
+        found = connection.execute(
+            "UPDATE commands SET state = ?, changed = ?, why = ? WHERE id = ? AND time = ?",
+            (each.state, each.changed, each.why, each.id, each.time),
+        )
+        if not found.rowcount:
+            _insert(connection, each)
 
 
 def pending(connection: sqlite3.Connection) -> list[Delivery]:
@@ -153,3 +149,18 @@ def listed(
         {"address": address, "limit": min(max(limit, 0), MAX_LISTED)},
     )
     return [Delivery(*row) for row in rows]
+
+
+def _insert(connection: sqlite3.Connection, delivery: Delivery) -> Delivery:
+    """
+    Make a row.
+
+    @return: the delivery with its id.
+    """
+    id = connection.execute(
+        "INSERT INTO commands (time, who, address, variable, value, state, changed, expires, why)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        structs.astuple(delivery)[1:-1],
+    ).lastrowid
+    assert id is not None
+    return structs.replace(delivery, id=id)

@@ -544,6 +544,21 @@ class ExportTests(ArchiveTestCase):
         sql(self.path, "DELETE FROM readings WHERE id = 1")
         self.assertEqual(self.archive.span(), (2, 3))
 
+    def test_interrupted(self) -> None:
+        """
+        A question that takes long fails when it is interrupted, and the next one does not.
+        """
+        self.store(reading())
+        archive = self.archive
+        with self.assertRaisesRegex(StoreError, "interrupted"), archive.open() as connection:
+            connection.set_progress_handler(lambda: archive.interrupt(), 1_000)
+            connection.execute(
+                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i)"
+                " FROM n"
+            ).fetchone()
+        archive.interrupt()
+        self.assertEqual(archive.latest("nobody"), [])
+
 
 class QuarantineTests(ArchiveTestCase):
     """
