@@ -5,8 +5,10 @@ What all links of one listener share: where what they receive is decoded and sto
 from collections.abc import Sequence
 from typing import Any
 
+from OpenSSL.SSL import Error as TLSError
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from sensord.presence import Presence
 from sensord.rarely import Rarely
@@ -56,6 +58,17 @@ class Inlet:
         Log something that a peer can provoke, rarely. See L{Rarely.warn}.
         """
         self._rarely.warn(kind, subject, format, name=self.name, **fields)
+
+    def lost(self, host: str, reason: Failure) -> None:
+        """
+        Say why a link ended, if that is for somebody to mend: a device that speaks plainly to a TLS
+        port, say, of which nothing else would tell.
+
+        @param host: whose it was.
+        """
+        match reason.value:
+            case TLSError(args=([(*_, why), *_],)):  # what OpenSSL did in detail, from the top
+                self.warn("tls", host, "{name}: no TLS with {host}: {why}", host=host, why=why)
 
     def _complain(self, kind: str, subject: str, host: str, why: str, data: bytes) -> None:
         self.warn(

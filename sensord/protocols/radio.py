@@ -204,7 +204,7 @@ class RadioProtocol(SerialProtocol):
         self._transmitter = Transmitter(
             clock,
             settings.baud,
-            super().send,
+            lambda command: self.transport.write(command),
             lambda: localtime(self._inlet.presence.now()),
             self._invite,
         )

@@ -7,7 +7,7 @@ from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
-from twisted.internet.interfaces import IAddress, IListeningPort
+from twisted.internet.interfaces import IAddress, IListeningPort, ITCPTransport
 from twisted.internet.protocol import Protocol, ServerFactory, connectionDone
 from twisted.python.failure import Failure
 
@@ -45,6 +45,9 @@ class RepeaterProtocol(Protocol):
         Begin.
         """
         self._repeater.peers.add(self)
+        if ITCPTransport.providedBy(self.transport):
+            # One that vanished without a word would keep its place for ever.
+            self.transport.setTcpKeepAlive(True)
 
     def dataReceived(self, data: bytes) -> None:
         """

@@ -39,6 +39,7 @@ class Connections(Interface):
     held: bool
 
 
+@implementer(IPushProducer)
 class StreamProtocol(Protocol):
     """
     One connection, whose peer expects no answer.
@@ -59,6 +60,8 @@ class StreamProtocol(Protocol):
     _devices: Sequence[str] = ()
     _over = False
     _ending = False
+    _told = False  # whether the transport tells when it has enough
+    _full = False
 
     def __init__(self, factory: "Connections", host: str, parser: Parser[Any]) -> None:
         self.factory = factory
@@ -122,7 +125,32 @@ class StreamProtocol(Protocol):
         """
         if self._over or self._ending:
             raise Congested("the connection is being closed")
+        if self._full:
+            raise Congested("the device does not read what it is sent")
+        if not self._told:
+            self.transport.registerProducer(self, True)
+            self._told = True
         self.transport.write(data)
+
+    def pauseProducing(self) -> None:
+        """
+        The device does not read what it is sent.
+        """
+        self._full = True
+
+    def resumeProducing(self) -> None:
+        """
+        The device has read what it was sent.
+        """
+        self._full = False
+        if not self._ending:
+            for address in tuple(self.met):
+                self._inlet.presence.meet(address)
+
+    def stopProducing(self) -> None:
+        """
+        The link is gone; L{connectionLost} follows.
+        """
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """
@@ -130,6 +158,7 @@ class StreamProtocol(Protocol):
         """
         self._over = True
         self.factory.connections.discard(self)
+        self._inlet.lost(self.host, reason)
         self._finish()
 
     def end(self) -> None:
@@ -137,6 +166,9 @@ class StreamProtocol(Protocol):
         Take no more from this peer: its last frame is over.
         """
         self._finish()
+        if self._told and not self._over:
+            self._told = False
+            self.transport.unregisterProducer()
         self.transport.loseConnection()
 
     def steer(self) -> None:
@@ -159,7 +191,7 @@ class StreamProtocol(Protocol):
                 self._inlet.presence.leave(address, self)
 
 
-@implementer(IHalfCloseableProtocol, IPushProducer)
+@implementer(IHalfCloseableProtocol)
 class AnsweringProtocol(StreamProtocol):
     """
     One connection, whose peer is told what became of each frame.
@@ -167,7 +199,6 @@ class AnsweringProtocol(StreamProtocol):
 
     _log = Logger()
     _unanswered = 0
-    _choked = False
     _closed = False
 
     def connectionMade(self) -> None:
@@ -175,6 +206,7 @@ class AnsweringProtocol(StreamProtocol):
         Begin. Answers that the peer does not read would pile up here: then its frames wait too.
         """
         self.transport.registerProducer(self, True)
+        self._told = True
         super().connectionMade()
 
     def dispatch(self, events: Sequence[Any]) -> None:
@@ -211,6 +243,7 @@ class AnsweringProtocol(StreamProtocol):
             self.transport.pauseProducing()
             return
         self._closed = True
+        self._told = False
         self.transport.unregisterProducer()
         self.transport.resumeProducing()  # over TLS, the peer has to say goodbye too
         self.part()
@@ -231,27 +264,22 @@ class AnsweringProtocol(StreamProtocol):
         """
         Read from the peer, or let it wait.
         """
-        if not self._choked:
+        if not self._full:
             super().steer()
 
     def pauseProducing(self) -> None:
         """
         The peer does not read its answers.
         """
-        self._choked = True
+        super().pauseProducing()
         self.transport.pauseProducing()
 
     def resumeProducing(self) -> None:
         """
         The peer has read its answers.
         """
-        self._choked = False
+        super().resumeProducing()
         self.steer()
-
-    def stopProducing(self) -> None:
-        """
-        The link is gone; L{connectionLost} follows.
-        """
 
     def _answer(self, _none: None, answer: bytes) -> None:
         self._unanswered -= 1

@@ -78,7 +78,7 @@ class WebSocketProtocol(AnsweringProtocol):
         """
         if self._over or not self._conversation.open:
             raise Congested("the connection is being opened or closed")
-        self.transport.write(encode(data.decode()))
+        super().send(encode(data.decode()))
 
     def reply(self, answer: bytes) -> None:
         """

@@ -47,12 +47,13 @@ from wsproto.frame_protocol import CloseReason
 from wsproto.utilities import RemoteProtocolError
 
 from sensord.wire import SAMPLE, Skipped
+from sensord.wire.refusal import Refused
 
 #: The most bytes of one message. Without a limit, one that never ends would be collected.
 MAX_MESSAGE = 4096
 
-#: The most frames of one message. Empty ones never reach L{MAX_MESSAGE}: without a limit, a message
-#: of them would never end.
+#: The most frames of one message, and of pings and pongs within it. Empty ones never reach
+#: L{MAX_MESSAGE}: without a limit, a message of them would never end.
 MAX_FRAGMENTS = 64
 
 #: The most bytes of a request. Without a limit, a header that never ends would be collected.
@@ -79,12 +80,6 @@ _SHOWN = re.compile(rb"(?s:.?)[^\s?]*(?: [^\s?]*)?")
 _TLS = b"\x16"  # what a handshake over TLS begins with
 _CLOSE = bytes.fromhex("88 80 00000000")  # an empty close frame, as a client sends it
 _CUT = "cut short by the end of the connection"
-
-#: Headers that go with a refusal.
-_ADVICE = {
-    HTTPStatus.UNAUTHORIZED: "WWW-Authenticate: Bearer\r\n",
-    HTTPStatus.UPGRADE_REQUIRED: "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
-}
 
 
 class Conversation:
@@ -187,15 +182,15 @@ class Conversation:
             if not head[:1].isalpha():
                 del head[1:]
                 why = "TLS where none is spoken" if head == _TLS else "no HTTP"
-                raise _Refused(HTTPStatus.BAD_REQUEST, why)
+                raise Refused(HTTPStatus.BAD_REQUEST, why)
             if blank is None and len(head) <= MAX_HEAD:
                 return ()
             if blank is None or blank.end() > MAX_HEAD:
                 status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
-                raise _Refused(status, f"more than {MAX_HEAD} bytes")
+                raise Refused(status, f"more than {MAX_HEAD} bytes")
             del head[blank.end() :]
             self._connection, self._out = self._accept(bytes(head))
-        except _Refused as refused:
+        except Refused as refused:
             self._out = refused.answer
             skipped = Skipped(self._show(refused.data or head), refused.why)
             self._end()
@@ -208,14 +203,14 @@ class Conversation:
         Make the connection that a request asks for.
 
         @return: the connection, and the answer.
-        @raise _Refused: if there can be none.
+        @raise Refused: if there can be none.
         """
         # Only the request goes in, since what is behind it would not come out again; and only the
         # connection is kept, since the HTTP side of it takes more memory and is over.
         handshake = WSConnection(ConnectionType.SERVER)
         hosts = _HOST.findall(head)
         if any(len(host) > MAX_HOST for host in hosts):
-            raise _Refused(HTTPStatus.BAD_REQUEST, f"a Host of more than {MAX_HOST} bytes")
+            raise Refused(HTTPStatus.BAD_REQUEST, f"a Host of more than {MAX_HOST} bytes")
         try:
             handshake.receive_data(head)
             [request] = handshake.events()
@@ -224,9 +219,9 @@ class Conversation:
             status = hint.status_code if isinstance(hint, events.RejectConnection) else 400
             # h11 says more, but its words may hold the token.
             why = str(error) if hosts else f"{error}; no Host header"
-            raise _Refused(HTTPStatus(status), why) from error
+            raise Refused(HTTPStatus(status), why) from error
         except UnicodeError as error:  # wsproto lets these through
-            raise _Refused(HTTPStatus.BAD_REQUEST, "a header that cannot be read") from error
+            raise Refused(HTTPStatus.BAD_REQUEST, "a header that cannot be read") from error
         assert isinstance(request, events.Request)
         self._check(request)
         answer = handshake.send(events.AcceptConnection())
@@ -237,20 +232,20 @@ class Conversation:
         """
         See whether a request may have its connection.
 
-        @raise _Refused: if not.
+        @raise Refused: if not.
         """
         path, _, query = request.target.partition("?")
         if path != self._path:
-            raise _Refused(HTTPStatus.NOT_FOUND, f"the path is {self._path}")
+            raise Refused(HTTPStatus.NOT_FOUND, f"the path is {self._path}")
         headers: dict[bytes, list[bytes]] = {}
         for name, value in request.extra_headers:
             headers.setdefault(name, []).append(value)
         if b"transfer-encoding" in headers or headers.get(b"content-length", [b"0"]) != [b"0"]:
-            raise _Refused(HTTPStatus.BAD_REQUEST, "a request with a body")  # else read as frames
+            raise Refused(HTTPStatus.BAD_REQUEST, "a request with a body")  # else read as frames
         allowed = {origin.lower().encode() for origin in self._origins}
         for origin in headers.get(b"origin", ()):
             if allowed and origin.lower() not in allowed:
-                raise _Refused(HTTPStatus.FORBIDDEN, "this Origin is not allowed", origin)
+                raise Refused(HTTPStatus.FORBIDDEN, "this Origin is not allowed", origin)
         if not self._token:
             return
         said = [token.encode() for token in parse_qs(query).get("token", ())]
@@ -258,7 +253,7 @@ class Conversation:
         said += [bearer[1] for bearer in bearers if bearer]
         # A comparison that stops at the first difference would tell where it is.
         if not any(compare_digest(one, self._token.encode()) for one in said):
-            raise _Refused(HTTPStatus.UNAUTHORIZED, "no token, or a wrong one")
+            raise Refused(HTTPStatus.UNAUTHORIZED, "no token, or a wrong one")
 
     def _hear(self, connection: Connection, data: bytes) -> Sequence[str | Skipped]:
         """
@@ -292,7 +287,8 @@ class Conversation:
                 self._pongs = b""
             self._pongs += connection.send(event.response())
         if not isinstance(event, CloseConnection):
-            return None
+            self._fragments += self._within
+            return self._limited()
         if connection.state in (ConnectionState.OPEN, ConnectionState.LOCAL_CLOSING):
             # The peer did not say this: wsproto did, and cannot go on.
             if event.code == CloseReason.PROTOCOL_ERROR:
@@ -323,6 +319,12 @@ class Conversation:
             self._kept.clear()
             self._within, self._fragments = False, 0
             return message
+        return self._limited()
+
+    def _limited(self) -> Skipped | None:
+        """
+        Give up a message of too many frames.
+        """
         if self._fragments >= MAX_FRAGMENTS:
             why = f"a message of more than {MAX_FRAGMENTS} frames"
             return self._fail(CloseReason.POLICY_VIOLATION, why)
@@ -359,28 +361,6 @@ class Conversation:
         if self._token:
             sample = sample.replace(self._token.encode(), b"...")
         return sample[:SAMPLE]
-
-
-class _Refused(Exception):
-    """
-    A request that is not granted.
-
-    @ivar why: the reason.
-    @ivar data: what shows the reason best; the request if empty.
-    @ivar answer: what the peer is told. wsproto has none for what it could not read.
-    """
-
-    def __init__(self, status: HTTPStatus, why: str, data: bytes = b"") -> None:
-        self.why = f"{status.value} {status.phrase}: {why}"
-        self.data = data
-        self.answer = (
-            f"HTTP/1.1 {status.value} {status.phrase}\r\n"
-            f"{_ADVICE.get(status, '')}"
-            "Connection: close\r\n"
-            "Content-Type: text/plain; charset=utf-8\r\n"
-            f"Content-Length: {len(self.why.encode()) + 1}\r\n"
-            f"\r\n{self.why}\n"
-        ).encode()
 
 
 def encode(message: str) -> bytes:

@@ -16,6 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from sensord.config import Settings
 from sensord.devices import Devices
+from sensord.presence import Congested
 from sensord.protocols.inlet import Inlet
 from sensord.protocols.port import PortFactory
 from sensord.protocols.stream import AnsweringProtocol, Refusal, StreamProtocol
@@ -455,6 +456,32 @@ class WaitingTests(StreamTestCase):
             factory.hold(held)
         factory.end()
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_commandsPileUpNowhere(self) -> None:
+        """
+        A device that does not read what it is sent gets no more until it does, and is met again
+        then; it is read from meanwhile, if it expects no answers.
+        """
+        for ack in False, True:
+            factory = self.build(ack=ack)
+            protocol, transport = self.connect(factory)
+            protocol.dataReceived(FRAME)
+            protocol.send(b"1,2\n")
+            self.assertIs(transport.producer, protocol)
+            met: list[str] = []
+            self.presence.greet(met.append)
+            protocol.pauseProducing()
+            self.assertEqual(self.state(transport), "paused" if ack else "producing")
+            self.assertRaises(Congested, protocol.send, b"1,3\n")
+            self.assertEqual(met, [])
+            protocol.resumeProducing()
+            self.assertEqual(met, ["poe/10.0.0.1"])
+            protocol.send(b"1,3\n")
+            self.assertEqual(transport.value(), b"1,2\n1,3\n")
+            self.account.take()
+            protocol.end()
+            if not ack:
+                self.assertIsNone(transport.producer)
 
     def test_patience(self) -> None:
         """

@@ -669,6 +669,19 @@ class MessageTests(SynchronousTestCase):
                 [Skipped(payload * 64, why)] * 2,
             )
 
+    def test_pingsWithinAMessageCountAsFrames(self) -> None:
+        """
+        Pings and pongs within a message are limited like its frames: near the limit of a message,
+        bytes are taken one by one. Between messages they are not.
+        """
+        for kind in PING, PONG:
+            talk = opened()
+            self.assertEqual(list(talk.feed(frame(kind) * 100 + frame(TEXT, b"1,2"))), ["1,2"])
+            stream = frame(TEXT, b"7" * 4090, False) + frame(kind, b"x" * 125) * 63
+            [skipped] = talk.feed(stream)
+            self.assertEqual(skipped, Skipped(b"7" * 64, "a message of more than 64 frames"))
+            self.assertTrue(talk.finished)
+
     def test_aMessageCutShortIsSkipped(self) -> None:
         """
         What came of a message is shown when the peer leaves within it, wherever that is; between
