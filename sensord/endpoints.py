@@ -2,6 +2,7 @@
 Ports by their endpoint strings: what is wrong with one is told in one line that names the setting.
 """
 
+import errno
 import os
 import re
 from collections.abc import Iterator
@@ -28,6 +29,25 @@ _BACKLOG = 1024
 
 #: How faults call the endpoint string of the manhole.
 MANHOLE = "[manhole] listen"
+
+
+class PortError(CannotListenError):
+    """
+    A port that cannot be opened; one line says whose it is.
+    """
+
+    def __init__(self, key: str, error: CannotListenError) -> None:
+        super().__init__(error.interface, error.port, error.socketError)
+        self._key = key
+
+    def __str__(self) -> str:
+        port = self.port if isinstance(self.port, int) else os.fsdecode(self.port)
+        host = f" on {self.interface}" if self.interface else ""
+        error = self.socketError
+        why = getattr(error, "strerror", None) or error
+        taken = getattr(error, "errno", None) == errno.EADDRINUSE
+        said = "is taken" if taken else "cannot be opened"
+        return f"{self._key}: port {port}{host} {said} ({why})"
 
 
 def named(settings: Settings) -> Iterator[tuple[str, str]]:
@@ -76,13 +96,13 @@ def listen(reactor: Any, text: str, key: str, factory: IProtocolFactory) -> ILis
     Open a port at once.
 
     @raise ConfigError: see L{endpoint}.
-    @raise CannotListenError: if it is taken.
+    @raise PortError: if it is taken.
     """
     ports: list[IListeningPort] = []
     failures: list[Failure] = []
     endpoint(reactor, text, key).listen(factory).addCallbacks(ports.append, failures.append)
-    if failures and failures[0].check(CannotListenError):
-        failures[0].raiseException()
+    if failures and isinstance(error := failures[0].value, CannotListenError):
+        raise PortError(key, error) from error
     if failures:  # a name that no system takes
         raise _fault(text, key, failures[0].value)
     return ports[0]

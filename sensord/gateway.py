@@ -147,9 +147,9 @@ class Gateway(Service):
         for service in (*ways, *self._doors, self.commands, self._watch):
             if service.running:
                 service.stopService()
-        self._database.close()
         for worker in reversed(self._workers):
             worker.stop()
+        self._database.close()  # what was still to be written has opened it again
 
     def _way(self, settings: ListenerSettings) -> Listener | SerialLink:
         """

@@ -236,6 +236,13 @@ class ControlSettings(Struct, frozen=True, forbid_unknown_fields=True):
 
     socket: str = "sensord.sock"
 
+    def faults(self) -> Iterable[str]:
+        """
+        What is wrong beyond the types.
+        """
+        if "\0" in self.socket:
+            yield "socket: has a NUL in it"
+
 
 class ManholeSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """

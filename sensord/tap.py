@@ -2,6 +2,7 @@
 C{twistd sensord}: the options, and the daemon on one screen.
 """
 
+import os
 import resource
 import signal
 import sys
@@ -11,7 +12,7 @@ from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TextIO
 
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
@@ -22,12 +23,15 @@ from twisted.python import usage
 from sensord import __version__, demo
 from sensord.clock import steady
 from sensord.config import DEFAULTS, ConfigError, Settings, dump, load
-from sensord.endpoints import endpoint, named
 from sensord.gateway import Gateway
 from sensord.store.schema import StoreError
 from sensord.wires import PortSettings
 
 _CONFIG = Path("sensord.toml")
+
+#: Seconds after which a second signal to stop ends the process at once, if the reactor has not even
+#: noticed the first. Two that come together are no sign of that: some send SIGTERM and SIGHUP.
+_STUCK = 1.0
 
 #: File descriptors that are needed beside those of connections.
 _SPARE = 50
@@ -69,7 +73,7 @@ class Options(usage.Options):
             raise SystemExit(0)
         try:
             self.settings = self._load()
-            if self["check"]:
+            if self["check"] or not self["show-settings"]:
                 _check(self.settings, Path(self["config"] or _CONFIG).name)
         except ConfigError as error:
             raise SystemExit(str(error)) from error
@@ -92,21 +96,17 @@ class Options(usage.Options):
 
 def _check(settings: Settings, source: str) -> None:
     """
-    Find what only shows when the settings are put to use: what is wrong with endpoint strings.
+    Find what only shows when the settings are put to use.
 
     @param source: what to call the settings.
     @raise ConfigError: with all of it.
     """
     from twisted.internet import reactor
 
-    faults: list[str] = []
-    for text, key in named(settings):
-        try:
-            endpoint(reactor, text, key)
-        except ConfigError as error:
-            faults += [f"{source}: {fault}" for fault in error.faults]
-    if faults:
-        raise ConfigError(faults)
+    from sensord.check import faults
+
+    if found := faults(reactor, settings):
+        raise ConfigError([f"{source}: {fault}" for fault in found])
 
 
 class StartError(Exception):
@@ -133,15 +133,25 @@ class Daemon(Service):
     one that is told to stop exits with 0.
 
     @param extras: services that run beside the gateway.
+    @param terminal: where whoever starts it can read why it does not. It is closed.
     """
 
     _log = Logger()
 
-    def __init__(self, reactor: Any, gateway: Gateway, extras: Sequence[Service]) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        gateway: Gateway,
+        extras: Sequence[Service],
+        terminal: TextIO | None = None,
+    ) -> None:
         self.gateway = gateway
         self._reactor = reactor
         self._extras = extras
+        self._terminal = terminal
+        self._told: float | None = None
         self._ending = False
+        self._interrupt: Any = signal.SIG_DFL
 
     def startService(self) -> None:
         """
@@ -149,6 +159,15 @@ class Daemon(Service):
 
         @raise StartError: if it cannot be started.
         """
+        try:
+            self._start()
+        finally:
+            if self._terminal is not None:
+                self._terminal.close()
+        super().startService()
+        self._reactor.callWhenRunning(self._running)
+
+    def _start(self) -> None:
         listeners = self.gateway.settings.listeners
         wanted = sum(one.max_connections for one in listeners if isinstance(one, PortSettings))
         if wanted + _SPARE > (limit := _raiseLimit()):
@@ -158,7 +177,7 @@ class Daemon(Service):
                 limit=limit,
             )
         steady(self._reactor)
-        self._catch()
+        self._catch(signal.SIGTERM, signal.SIGHUP)
         for extra in self._extras:
             extra.startService()
         try:
@@ -167,9 +186,7 @@ class Daemon(Service):
             for extra in self._extras:
                 extra.stopService()
             sys.excepthook = _explain
-            raise StartError(str(error)) from error
-        super().startService()
-        self._reactor.callWhenRunning(self._catch)
+            raise self._failed(str(error)) from error
 
     def stopService(self) -> Deferred[None]:
         """
@@ -179,25 +196,54 @@ class Daemon(Service):
         stopped = gatherResults([maybeDeferred(extra.stopService) for extra in self._extras])
         return stopped.addCallback(lambda _results: self.gateway.stopService())
 
-    def _catch(self) -> None:
+    def _failed(self, why: str) -> StartError:
+        """
+        Tell why there is no start. In the background, where nobody reads what is printed, twistd's
+        parent shows the last line of the exception, but as the bytes of which only so many fit
+        through its pipe.
+        """
+        if self._terminal is not None and not os.path.sameopenfile(2, self._terminal.fileno()):
+            with suppress(OSError):
+                print(f"sensord: {why}", file=self._terminal, flush=True)
+        error = StartError(why)
+        error.add_note(why.partition("\n")[0])
+        return error
+
+    def _catch(self, *numbers: int) -> None:
         """
         Twisted's own way to end by SIGTERM is to die of it, which is no success to those who look
         at exit codes. SIGHUP, which a terminal sends when it is closed, would end everything at
         once: it is to end as SIGTERM does. Twisted sets its handlers when the reactor begins,
         but a signal that comes before is to end it orderly, too.
         """
-        for number in (signal.SIGTERM, signal.SIGHUP):
+        for number in numbers:
             signal.signal(number, self._caught)
 
-    def _caught(self, number: int, _frame: object) -> None:
-        self._log.info("{name}: stopping", name=signal.Signals(number).name)
-        self._reactor.callFromThread(self._end)
+    def _running(self) -> None:
+        self._catch(signal.SIGTERM, signal.SIGHUP)
+        # Ctrl-C ends it in Twisted's own way: shells want to see that it died of it.
+        self._interrupt = signal.getsignal(signal.SIGINT)
+        if callable(self._interrupt):
+            self._catch(signal.SIGINT)
 
-    def _end(self) -> None:
-        if not self._ending:
-            self._ending = True
-            with suppress(ReactorNotRunning):  # it is being stopped already, by Ctrl-C say
-                self._reactor.stop()
+    def _caught(self, number: int, frame: object) -> None:
+        now = time.monotonic()
+        if self._told is None:
+            self._told = now
+            if number == signal.SIGINT:
+                self._interrupt(number, frame)
+            self._reactor.callFromThread(self._end, number)
+        elif not self._ending and now - self._told >= _STUCK:
+            # Something keeps the reactor from its work, such as a loop that was typed at the
+            # manhole. Nothing that was acknowledged is lost by this.
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+
+    def _end(self, number: int) -> None:
+        self._ending = True
+        self._log.info("{name}: stopping", name=signal.Signals(number).name)
+        with suppress(ReactorNotRunning):  # it is being stopped already, by Ctrl-C say
+            self._reactor.stop()
 
 
 def _raiseLimit() -> int:
@@ -218,4 +264,16 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor
 
     gateway = Gateway(reactor, options.settings, now=time.time)
-    return Daemon(reactor, gateway, demo.extras(reactor, gateway) if options["demo"] else [])
+    extras = demo.extras(reactor, gateway) if options["demo"] else []
+    return Daemon(reactor, gateway, extras, _terminal())
+
+
+def _terminal() -> TextIO | None:
+    """
+    The standard error of whoever starts the daemon, which twistd replaces when it goes to the
+    background.
+    """
+    try:
+        return open(os.dup(2), "w", errors="backslashreplace")
+    except OSError:  # there is none
+        return None

@@ -2,6 +2,8 @@
 Tests for L{sensord.endpoints}.
 """
 
+import errno
+
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import Factory
@@ -9,7 +11,7 @@ from twisted.internet.testing import MemoryReactorClock, RaisingMemoryReactor
 from twisted.trial.unittest import SynchronousTestCase
 
 from sensord.config import ConfigError
-from sensord.endpoints import endpoint, listen, place
+from sensord.endpoints import PortError, endpoint, listen, place
 
 
 class EndpointTests(SynchronousTestCase):
@@ -57,11 +59,33 @@ class EndpointTests(SynchronousTestCase):
 
     def test_taken(self) -> None:
         """
-        A port that is taken raises.
+        A port that is taken, or that cannot be opened, is told in one line that says whose it is.
         """
-        taken = CannotListenError("", 5001, OSError(98, "Address already in use"))
-        reactor = RaisingMemoryReactor(listenException=taken)
-        self.assertRaises(CannotListenError, listen, reactor, "tcp:5001", "[a] b", Factory())
+        for host, port, error, said in (
+            (
+                "127.0.0.1",
+                5001,
+                OSError(errno.EADDRINUSE, "Address already in use"),
+                "port 5001 on 127.0.0.1 is taken (Address already in use)",
+            ),
+            (
+                "",
+                80,
+                OSError(errno.EACCES, "Permission denied"),
+                "port 80 cannot be opened (Permission denied)",
+            ),
+            (
+                None,
+                b"/run/one",
+                "Cannot acquire lock",
+                "port /run/one cannot be opened (Cannot acquire lock)",
+            ),
+        ):
+            taken = CannotListenError(host, port, error)
+            reactor = RaisingMemoryReactor(listenException=taken)
+            raised = self.assertRaises(PortError, listen, reactor, "tcp:1", "[a] b", Factory())
+            self.assertIsInstance(raised, CannotListenError)
+            self.assertEqual(str(raised), f"[a] b: {said}")
 
     def test_nowhere(self) -> None:
         """

@@ -4,11 +4,17 @@ Tests for L{sensord.tap}. What needs a process is in L{tests.integration.test_da
 
 import io
 import re
+import resource
+import signal
+import sys
 import tomllib
+import traceback
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
+from twisted.application.service import Service
+from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from sensord import config, demo
@@ -23,7 +29,7 @@ from sensord.settings import (
     TransmitSettings,
     ValueSettings,
 )
-from sensord.tap import Options
+from sensord.tap import Daemon, Options, StartError
 from sensord.wires import WIRES, PortSettings
 
 
@@ -142,26 +148,43 @@ class OptionsTests(SynchronousTestCase):
         code, out, err = self.run_("--check", "--config", self.write(""))
         self.assertEqual((code, out, err), (0, "", "the configuration is good\n"))
 
-    def test_checkEndpoints(self) -> None:
+    def test_checkAll(self) -> None:
         """
-        --check looks at every endpoint string.
+        --check finds what shows only when the settings are put to use; so does a start, as long as
+        there is a terminal to tell it. To show the settings, that does not matter.
         """
-        listener = '[[listeners]]\nname = "{}"\nwire = "poe"\nlisten = "{}"\n'
-        radio = '[[listeners]]\nname = "r"\nwire = "rfm2pi"\nport = "/dev/x"\nrepeater = "tcp"\n'
-        manhole = '[manhole]\nlisten = "tcp:x"\n'
+        table = '[[listeners]]\nname = "{}"\nwire = "poe"\nlisten = "{}"\n'
         path = self.write(
-            listener.format("a", "tpc:1") + listener.format("b", "tcp") + radio + manhole
+            "\n".join(
+                table.format(*one) for one in (("a", "tpc:1"), ("b", "tcp:1"), ("c", "tcp:1"))
+            )
+            + "[manhole]\n"
         )
-        code, _out, _err = self.run_("--check", "--config", path)
-        lines = str(code).splitlines()
-        keys = [
-            '"a" listen: "tpc:1"',
-            '"b" listen: "tcp"',
-            '"r" repeater: "tcp"',
-            'listen: "tcp:x"',
-        ]
-        for line, key in zip(lines, keys, strict=True):
-            self.assertIn(f"{key} is no endpoint: ", line)
+        name, keys = Path(path).name, Path(path).absolute().parent / "authorized_keys"
+        for arguments in (["--check"], []):
+            code, out, _err = self.run_(*arguments, "--config", path)
+            lines = str(code).splitlines()
+            self.assertTrue(lines[0].startswith(f'{name}: [[listeners]] "a" listen: "tpc:1" is no'))
+            self.assertEqual(
+                lines[1:],
+                [
+                    f'{name}: [[listeners]] "c" listen: "tcp:1" is given to'
+                    ' [[listeners]] "b" listen already',
+                    f"{name}: [manhole] authorized_keys: {keys}: No such file or directory",
+                ],
+            )
+            self.assertEqual(out, "")
+        code, out, _err = self.run_("--show-settings", "--config", path)
+        self.assertEqual((code, out.count("[[listeners]]")), (0, 3))
+
+    def test_checkSocket(self) -> None:
+        """
+        A control socket that cannot be is a fault like any other.
+        """
+        path = self.write('[control]\nsocket = "x\\u0000y"\n')
+        for arguments in (["--check"], [], ["--show-settings"]):
+            code, _out, _err = self.run_(*arguments, "--config", path)
+            self.assertEqual(code, f"{Path(path).name}: [control] socket: has a NUL in it")
 
     def test_demo(self) -> None:
         """
@@ -178,3 +201,80 @@ class OptionsTests(SynchronousTestCase):
         """
         code, _out, _err = self.run_("--demo", "--config", self.write(""))
         self.assertIn("--demo", str(code))
+
+
+class Gateway(Service):
+    """
+    A gateway that starts, or not.
+    """
+
+    settings = config.DEFAULTS
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self._error = error
+
+    def startService(self) -> None:
+        """
+        Start.
+        """
+        if self._error is not None:
+            raise self._error
+        super().startService()
+
+
+class DaemonTests(SynchronousTestCase):
+    """
+    The gateway as a process.
+    """
+
+    def setUp(self) -> None:
+        """
+        Put back afterwards what belongs to the whole process.
+        """
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            self.addCleanup(signal.signal, number, signal.getsignal(number))
+        self.addCleanup(setattr, sys, "excepthook", sys.excepthook)
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, limits)
+
+    def start(self, gateway: Any) -> tuple[Exception | None, str]:
+        """
+        Start one, from a terminal that is not the standard error.
+
+        @return: why it does not start, and what the terminal shows.
+        """
+        shown = Path(self.mktemp())
+        terminal = shown.open("w", encoding="utf-8")
+        daemon = Daemon(MemoryReactorClock(), gateway, [], terminal)
+        try:
+            daemon.startService()
+        except StartError as error:
+            failed: Exception | None = error
+        else:
+            failed = None
+        self.assertTrue(terminal.closed)
+        self.assertEqual(daemon.running, failed is None)
+        return failed, shown.read_text(encoding="utf-8")
+
+    def test_start(self) -> None:
+        """
+        One that starts says nothing.
+        """
+        self.assertEqual(self.start(Gateway()), (None, ""))
+
+    def test_fails(self) -> None:
+        """
+        One that does not start in the background says why on the terminal, in full; what twistd has
+        to say about it ends with the reason, too.
+        """
+        why = ['[[listeners]] "weather" listen: port 5001 is taken \u00e4', "and something else"]
+        error, shown = self.start(Gateway(config.ConfigError(why)))
+        assert error is not None
+        self.assertEqual(shown, f"sensord: {why[0]}\n{why[1]}\n")
+        self.assertEqual(traceback.format_exception_only(error)[-1], f"{why[0]}\n")
+
+    def test_broken(self) -> None:
+        """
+        What is our fault is not hidden, and the terminal is let go of.
+        """
+        self.assertRaises(KeyError, self.start, Gateway(KeyError("x")))

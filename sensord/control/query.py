@@ -7,6 +7,7 @@ import pwd
 import re
 import socket
 from collections.abc import Mapping
+from http import HTTPStatus
 from struct import unpack
 from typing import Any, TypeVar
 
@@ -68,6 +69,18 @@ def reply(request: Any, answer: object, status: int = 200) -> bytes:
     # What devices say stands in here: no browser is to take it for a page.
     request.setHeader(b"x-content-type-options", b"nosniff")
     return body
+
+
+def refusal(status: int, why: str) -> bytes:
+    """
+    The whole response to what is no request, behind which the link is closed.
+    """
+    body = _ENCODER.encode(Trouble(why))
+    head = (
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nConnection: close\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
 
 
 def parameters(request: Any, kind: type[S]) -> S:

@@ -7,32 +7,40 @@ import fcntl
 import os
 import socket
 import stat
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from twisted.application.service import Service
+from twisted.internet import tcp, unix
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IAddress, IListeningPort
+from twisted.internet.interfaces import IAddress
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
-from twisted.web.http import HTTPChannel
-from twisted.web.resource import IResource
-from twisted.web.server import Request, Site
+from twisted.python.failure import Failure
 
 from sensord.config import ConfigError
 from sensord.control.api import Api
+from sensord.control.channel import site
 from sensord.control.client import brief
-from sensord.control.query import MAX_BODY
+from sensord.text import plain
 
 #: Who may use the socket: its owner.
 _MODE = 0o600
 
-#: Seconds in which a request has to come, and for which a link without one is kept.
-_TIMEOUT = 30.0
+#: The bytes that a socket's path can have: those of C{sun_path}, but for the one that ends it.
+_LONGEST = 107
+
+#: Clients that may wait to be let in: more than there can be links.
+_BACKLOG = 128
+
+#: How often it tries to have the folder for itself, and the seconds between two tries. Another
+#: daemon that starts needs it for a moment; whoever keeps it must not keep us.
+_TRIES, _PAUSE = 20, 0.1
 
 #: Links at a time. Without a limit, a program that connects and says nothing would take up all
 #: files that the daemon can open, and devices would be refused.
@@ -42,10 +50,16 @@ MAX_LINKS = 100
 #: whether they did.
 _GRACE, _LOOKS = 1.0, 20
 
-_TOO_LONG = (
-    b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Type: application/json\r\n\r\n"
-    b'{"error":"the body is longer than %d bytes"}' % MAX_BODY
-)
+
+def unfit(path: Path) -> str:
+    """
+    Why nobody can have a socket at a path; empty if that is not to be seen from it.
+    """
+    if "\0" in str(path):
+        return "has a NUL in it"
+    if len(os.fsencode(brief(path))) > _LONGEST:
+        return f"is longer than the {_LONGEST} bytes that the path of a socket can have"
+    return ""
 
 
 class Control(Service):
@@ -53,17 +67,22 @@ class Control(Service):
     The socket.
 
     @param path: where it is made.
+    @param pause: waits for so many seconds. It blocks: at the start nothing else runs yet.
     """
 
     name = "control"
     _log = Logger()
 
-    def __init__(self, reactor: Any, path: Path, api: Api) -> None:
+    def __init__(
+        self, reactor: Any, path: Path, api: Api, pause: Callable[[float], object] = time.sleep
+    ) -> None:
         self.path = path
         self._reactor = reactor
         self._api = api
+        self._pause = pause
         self._links = Links(site(reactor, api.resource()))
-        self._port: IListeningPort | None = None
+        self._port: _Port | None = None
+        self._made: tuple[str, tuple[int, int] | None] = "", None
 
     def startService(self) -> None:
         """
@@ -71,39 +90,48 @@ class Control(Service):
 
         @raise ConfigError: if that is not possible, or if another daemon answers there.
         """
+        if why := unfit(self.path):
+            raise self._fault(why)
         path = brief(self.path)
         try:
-            with _alone(self.path.parent):
+            with _alone(self.path.parent, self._pause):
                 _clear(path)
+                port = _Port(os.fsencode(path), self._links, _BACKLOG, _MODE, self._reactor)
                 # Nobody else is to get in, not even before the mode is set.
                 mask = os.umask(0o777 & ~_MODE)
                 try:
-                    self._port = self._reactor.listenUNIX(path, self._links, mode=_MODE)
+                    port.startListening()
                 finally:
                     os.umask(mask)
+                self._made = os.path.abspath(path), _identity(path)
         except CannotListenError as error:
             raise self._fault(error.socketError) from error
         except OSError as error:
             raise self._fault(error) from error
+        self._port = port
         self._api.open()
         super().startService()
         self._log.info("control: {path}", path=self.path)
 
     def stopService(self) -> Deferred[None]:
         """
-        Remove the socket, and end with all who use it.
+        Remove the socket, and end with all who use it. It is gone at once: when the start of
+        something else fails, there is no later.
 
         @return: fires when that is done.
         """
         super().stopService()
+        path, made = self._made
+        if self._port is not None and made is not None and made == _identity(path):
+            with suppress(OSError):
+                os.unlink(path)
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
         self._api.close()
         port, self._port = self._port, None
         if port is not None:
-            with suppress(FileNotFoundError):  # somebody has removed it already
-                await maybeDeferred(port.stopListening)
+            await maybeDeferred(port.stopListening)
         self._links.end()
         for _ in range(int(_GRACE * _LOOKS)):
             if not self._links.protocols:
@@ -111,20 +139,53 @@ class Control(Service):
             await deferLater(self._reactor, 1 / _LOOKS, lambda: None)
         self._links.abort()
 
-    def _fault(self, error: BaseException) -> ConfigError:
-        why = getattr(error, "strerror", None) or error
-        return ConfigError([f"[control] socket: {self.path}: {why}"])
+    def _fault(self, why: object) -> ConfigError:
+        why = getattr(why, "strerror", None) or why
+        return ConfigError([f"[control] socket: {plain(str(self.path))}: {why}"])
+
+
+class _Port(unix.Port):
+    """
+    The listening socket. Twisted's own removes what is at its path when it is closed, even if that
+    is somebody else's by then.
+    """
+
+    def connectionLost(self, reason: Failure) -> None:
+        """
+        It is closed.
+        """
+        tcp.Port.connectionLost(self, reason)
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    """
+    Which of all files is at a path, if any is.
+    """
+    try:
+        found = os.stat(path, follow_symlinks=False)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def _alone(folder: Path, pause: Callable[[float], object]) -> Iterator[None]:
     """
     Let no other daemon make its socket in a folder meanwhile: each would take that of the other
     for one that nobody listens on yet.
+
+    @raise OSError: if somebody else keeps the folder for too long.
     """
     descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        for attempt in range(_TRIES):
+            if attempt:
+                pause(_PAUSE)
+            with suppress(BlockingIOError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+        else:
+            raise OSError(f"another process holds a lock (flock) on the folder {folder}")
         yield
     finally:
         os.close(descriptor)
@@ -181,81 +242,3 @@ class Links(WrappingFactory):
 
     def _all(self) -> tuple[ProtocolWrapper, ...]:
         return tuple(self.protocols)
-
-
-def site(clock: Any, root: IResource) -> Site:
-    """
-    What speaks HTTP, within limits.
-    """
-    return _Site(
-        root,
-        requestFactory=_Request,
-        timeout=_TIMEOUT,
-        reactor=clock,
-        parsePOSTFormSubmission=False,
-    )
-
-
-class _Channel(HTTPChannel):
-    """
-    One link. There is little to say in a request: what goes beyond these limits is none.
-    """
-
-    MAX_LENGTH = 4096
-    maxHeaders = 50
-    totalHeadersSize = 8192
-
-
-class _Site(Site):
-    """
-    A site that keeps no log of who asked for what.
-    """
-
-    noisy = False
-    protocol = _Channel  # type: ignore[assignment]
-
-    def startFactory(self) -> None:
-        """
-        Without a log, there is nothing to begin.
-        """
-
-
-class _Request(Request):
-    """
-    A request whose body is limited while it arrives.
-    """
-
-    _refused = False
-    _received = 0
-
-    def gotLength(self, length: int | None) -> None:
-        """
-        The length of the body is known, or will show.
-        """
-        super().gotLength(0)  # a small one: it is kept in memory
-        if length is not None and length > MAX_BODY:
-            self._refuse()
-
-    def handleContentChunk(self, data: bytes) -> None:
-        """
-        A piece of the body has arrived.
-        """
-        if self._refused:
-            return
-        self._received += len(data)
-        if self._received > MAX_BODY:
-            self._refuse()
-        else:
-            super().handleContentChunk(data)
-
-    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
-        """
-        All of it has arrived.
-        """
-        if not self._refused:
-            super().requestReceived(command, path, version)
-
-    def _refuse(self) -> None:
-        self._refused = True
-        self.channel.write(_TOO_LONG)
-        self.channel.loseConnection()

@@ -3,6 +3,7 @@ The keys of the manhole: the one by which it is known, and those that open it.
 """
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -15,6 +16,7 @@ from zope.interface import implementer
 
 from sensord.config import ConfigError
 from sensord.rarely import Rarely
+from sensord.text import plain
 
 #: The kinds of keys that can open the manhole, as they are called in C{authorized_keys}. DSA is
 #: not among them: its keys are too short to be safe.
@@ -45,8 +47,8 @@ def hostKey(path: Path) -> Key:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         return _load(path)
-    except OSError as error:
-        raise _fault("host_key", path, error.strerror) from error
+    except (OSError, ValueError) as error:
+        raise _fault("host_key", path, _why(error)) from error
     made = Ed25519PrivateKey.generate()
     try:
         with open(descriptor, "wb") as file:
@@ -141,10 +143,8 @@ class AuthorizedKeys:
         @return: how many keys there are.
         @raise ConfigError: if there are none, or if others can add some.
         """
-        keys, faults = self._load()
-        if not keys:
-            why = "; ".join(["holds no key that can log in", *faults])
-            raise _fault("authorized_keys", self._path, why)
+        keys, faults = _authorized(self._path)
+        _require(self._path, keys, faults)
         for fault in faults:
             _log.warn("manhole: {path}: {fault}", path=self._path, fault=fault)
         return len(keys)
@@ -154,7 +154,7 @@ class AuthorizedKeys:
         See L{IAuthorizedKeysDB}. The keys open the manhole under any name.
         """
         try:
-            keys, faults = self._load()
+            keys, faults = _authorized(self._path)
         except ConfigError as error:
             self._rarely.warn("unusable", "", "manhole: {error}", error=error)
             return []
@@ -164,12 +164,47 @@ class AuthorizedKeys:
             )
         return keys
 
-    def _load(self) -> tuple[list[Key], list[str]]:
-        data, mode = _read("authorized_keys", self._path)
-        if mode & 0o022:
-            why = f"can be changed by others; try: chmod go-w {self._path}"
-            raise _fault("authorized_keys", self._path, why)
-        return parse(data)
+
+def examine(authorized: Path, host: Path) -> list[str]:
+    """
+    What would keep the manhole from being opened: a line for each of its files.
+
+    @param authorized: the keys that open it.
+    @param host: its own, which need not be there.
+    """
+    faults: list[str] = []
+    try:
+        _require(authorized, *_authorized(authorized))
+    except ConfigError as error:
+        faults += error.faults
+    try:
+        if os.path.lexists(host):
+            _load(host)
+    except ConfigError as error:
+        faults += error.faults
+    return faults
+
+
+def _authorized(path: Path) -> tuple[list[Key], list[str]]:
+    """
+    What L{parse} finds in a file.
+
+    @raise ConfigError: if it cannot be read, or if others can write it.
+    """
+    data, mode = _read("authorized_keys", path)
+    if mode & 0o022:
+        why = f"can be changed by others; try: chmod go-w {path}"
+        raise _fault("authorized_keys", path, why)
+    return parse(data)
+
+
+def _require(path: Path, keys: Sequence[Key], faults: Sequence[str]) -> None:
+    """
+    @raise ConfigError: if there are no keys, with what is wrong with the lines.
+    """
+    if not keys:
+        why = "; ".join(["holds no key that can log in", *faults])
+        raise _fault("authorized_keys", path, why)
 
 
 def fingerprint(key: Key) -> str:
@@ -189,9 +224,16 @@ def _read(setting: str, path: Path) -> tuple[bytes, int]:
     try:
         with path.open("rb") as file:
             return file.read(), os.fstat(file.fileno()).st_mode
-    except OSError as error:
-        raise _fault(setting, path, error.strerror) from error
+    except (OSError, ValueError) as error:
+        raise _fault(setting, path, _why(error)) from error
+
+
+def _why(error: Exception) -> str:
+    """
+    What went wrong. Names that no file can have are no errors of the system.
+    """
+    return getattr(error, "strerror", None) or str(error)
 
 
 def _fault(setting: str, path: Path, why: str | None) -> ConfigError:
-    return ConfigError([f"[manhole] {setting}: {path}: {why}"])
+    return ConfigError([f"[manhole] {setting}: {plain(str(path))}: {why}"])

@@ -3,6 +3,7 @@ The prompt of the manhole: Python in colour, and plain words.
 """
 
 import string
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -20,6 +21,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from sensord import __version__
+from sensord.manhole import stdin
 from sensord.manhole.words import Session, Word, complete, find, run
 from sensord.text import plain
 
@@ -42,8 +44,14 @@ class Quiet:
 
 class _Interpreter(ManholeInterpreter):
     """
-    An interpreter that shows each result on a line of its own, and has the last word on failures.
+    An interpreter that shows each result on a line of its own, has the last word on failures, and
+    never reads from the terminal of the gateway.
     """
+
+    def __init__(self, handler: "Prompt", names: dict[str, object] | None) -> None:
+        super().__init__(handler, names)
+        self.monkeyPatcher.addPatch(sys, "stdin", stdin.NoInput())
+        self.monkeyPatcher.addPatch(sys, "breakpointhook", stdin.refuse)
 
     def displayhook(self, obj: object) -> None:
         """
@@ -82,8 +90,8 @@ class Prompt(Quiet, ColoredManhole):
         @param leave: see L{Session}.
         @param busy: likewise.
         """
-        # Python's own exit closes the standard input of the process before it exits.
-        super().__init__({"__name__": "sensord", "exit": self._exit, "quit": self._exit, **names})
+        leaving = {"exit": self._exit, "quit": self._exit}
+        super().__init__({"__name__": "sensord", **leaving, **stdin.NAMES, **names})
         self.session = Session(self._tell, self._leave, busy)
         self._words = complete(words, names)
         self._goodbye = leave

@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from sensord.commands import Commands
 from sensord.config import parse
 from sensord.control.api import Api
-from sensord.control.service import site
+from sensord.control.channel import site
 from sensord.devices import Devices
 from sensord.downlink import Downlink
 from sensord.outlets import SinkSettings

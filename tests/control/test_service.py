@@ -2,108 +2,21 @@
 Tests for L{sensord.control.service}.
 """
 
+import fcntl
 import os
 import socket
+import stat
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet.address import UNIXAddress
-from twisted.internet.error import CannotListenError
 from twisted.internet.testing import StringTransport
-from twisted.logger import capturedLogs
+from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 
 from sensord.config import ConfigError
 from sensord.control.client import brief
-from sensord.control.query import MAX_BODY
-from sensord.control.service import MAX_LINKS, Control
+from sensord.control.service import MAX_LINKS, Control, unfit
 from tests.control.support import ApiTestCase
-
-_GET = b"GET /api/v1/listeners HTTP/1.1\r\nHost: x\r\n\r\n"
-
-
-class LimitTests(ApiTestCase):
-    """
-    What is too much for a request.
-    """
-
-    def test_length(self) -> None:
-        """
-        A body that says that it is too long is refused before it comes.
-        """
-        link = self.link()
-        link.send(
-            b"POST /api/v1/commands HTTP/1.1\r\nContent-Type: application/json\r\n"
-            b"Content-Length: %d\r\n\r\n" % (MAX_BODY + 1)
-        )
-        self.assertTrue(link.transport.disconnecting)
-        answer = self.decode(self.response(link.taken()), 413)
-        self.assertEqual(answer, {"error": f"the body is longer than {MAX_BODY} bytes"})
-        link.send(b"x" * (MAX_BODY + 1) + _GET)
-        self.assertEqual(link.taken(), b"")
-        link.hangUp()
-
-    def test_chunks(self) -> None:
-        """
-        A body that does not say how long it is, and does not end, is refused when it is too long.
-        """
-        link = self.link()
-        link.send(b"POST /api/v1/commands HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n")
-        for _ in range(64):
-            self.assertEqual(link.taken(), b"")
-            link.send(b"400\r\n" + b"x" * 1024 + b"\r\n")
-        link.send(b"1\r\nx\r\n0\r\n\r\n")
-        self.assertEqual(self.response(link.taken()).status, 413)
-        self.assertTrue(link.transport.disconnecting)
-
-    def test_most(self) -> None:
-        """
-        A body of the greatest length is read.
-        """
-        body = b'{"address": "workshop", "variable": "LED", "value": 1}'
-        response = self.ask("POST", "commands", body.ljust(MAX_BODY))
-        self.assertEqual(response.status, 202)
-
-    def test_head(self) -> None:
-        """
-        A head that is too long, or a length of very many digits, costs the link and nothing more.
-        """
-        for head in (
-            b"GET /%s HTTP/1.1\r\n" % (b"x" * 20_000),
-            b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 60,
-            b"GET / HTTP/1.1\r\n" + b"X: %s\r\n" % (b"y" * 3000) * 3,
-            b"POST / HTTP/1.1\r\nContent-Length: %s\r\n" % (b"9" * 5000),
-            b"nonsense\r\n",
-        ):
-            link = self.link()
-            link.send(head + b"\r\n")
-            self.assertTrue(link.transport.disconnecting, head[:30])
-
-    def test_silent(self) -> None:
-        """
-        A link on which nothing is asked is closed, and one with an answer is kept a while.
-        """
-        silent, asking = self.link(), self.link()
-        self.clock.advance(20)
-        asking.send(_GET)
-        self.assertEqual(self.response(asking.taken()).status, 200)
-        self.clock.advance(20)
-        self.assertTrue(silent.transport.disconnecting)
-        self.assertFalse(asking.transport.disconnecting)
-        asking.send(_GET)
-        self.assertEqual(self.response(asking.taken()).status, 200)
-        self.clock.advance(40)
-        self.assertTrue(asking.transport.disconnecting)
-
-    def test_unlogged(self) -> None:
-        """
-        What is asked for is not logged, and no timer runs for such a log.
-        """
-        self.site.doStart()
-        with capturedLogs() as logs:
-            self.get("listeners")
-        self.assertEqual(logs, [])
-        self.site.doStop()
-        self.assertEqual(len(self.clock.getDelayedCalls()), 1)  # the idle time of that one link
 
 
 class ControlTests(ApiTestCase):
@@ -117,8 +30,30 @@ class ControlTests(ApiTestCase):
         """
         super().setUp()
         self.socket = self.path.with_name("sensord.sock")
-        self.control = Control(self.clock, self.socket, self.api)
+        self.pauses: list[float] = []
+        self.control = self.build(self.socket)
         self.addCleanup(os.umask, os.umask(0o022))
+
+    def build(self, path: Path) -> Control:
+        """
+        What makes a socket.
+        """
+        made = Control(self.clock, path, self.api, self.pauses.append)
+
+        def end() -> None:
+            if made.running:
+                self.end(made)
+
+        self.addCleanup(end)
+        return made
+
+    def end(self, control: Control) -> None:
+        """
+        Stop it, however long that takes.
+        """
+        stopped = control.stopService()
+        self.clock.pump([0.05] * 30)
+        self.successResultOf(stopped)
 
     def occupy(self) -> socket.socket:
         """
@@ -139,7 +74,7 @@ class ControlTests(ApiTestCase):
         error: ConfigError = self.assertRaises(ConfigError, self.control.startService)
         [line] = error.faults
         self.assertFalse(self.control.running)
-        self.assertEqual(self.clock.unixServers, [])
+        self.assertEqual(self.clock.readers, set())
         before = f"[control] socket: {self.socket}: "
         self.assertTrue(line.startswith(before), line)
         return line.removeprefix(before)
@@ -148,7 +83,8 @@ class ControlTests(ApiTestCase):
         """
         A client connects.
         """
-        protocol = self.clock.unixServers[0][1].buildProtocol(UNIXAddress(None))
+        [port] = self.clock.readers
+        protocol = port.factory.buildProtocol(UNIXAddress(None))
         transport = StringTransport(peerAddress=UNIXAddress(None))
         if protocol is not None:
             protocol.makeConnection(transport)
@@ -156,30 +92,32 @@ class ControlTests(ApiTestCase):
 
     def test_mode(self) -> None:
         """
-        The socket is for its owner from the first moment on.
+        The socket is for its owner from the first moment on, and no other file is meant by that.
         """
         masks: list[int] = []
 
-        def listen(*arguments: Any, **more: Any) -> Any:
+        def begun(_event: LogEvent) -> None:  # it is logged right before it is made
             masks.append(os.umask(0))
-            os.umask(masks[0])
-            return made(*arguments, **more)
+            os.umask(masks[-1])
 
-        made, self.clock.listenUNIX = self.clock.listenUNIX, listen
+        observer = cast(ILogObserver, begun)
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
         self.control.startService()
-        [(path, _factory, _backlog, mode, _pid)] = self.clock.unixServers
-        self.assertEqual((Path(path).absolute(), mode, masks), (self.socket, 0o600, [0o177]))
+        self.assertEqual(masks[0], 0o177)
+        found = self.socket.stat().st_mode
+        self.assertTrue(stat.S_ISSOCK(found))
+        self.assertEqual(stat.S_IMODE(found), 0o600)
         self.assertEqual(os.umask(0o022), 0o022)
 
     def test_stale(self) -> None:
         """
-        What a daemon has left that was killed is removed.
+        What a daemon has left that was killed is replaced.
         """
         self.occupy().close()
-        self.assertTrue(self.socket.exists())
         self.control.startService()
-        self.assertFalse(self.socket.exists())
-        self.assertEqual(len(self.clock.unixServers), 1)
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(brief(self.socket))
 
     def test_other(self) -> None:
         """
@@ -210,20 +148,46 @@ class ControlTests(ApiTestCase):
         A socket that cannot be made is an error of one line.
         """
         self.socket = self.path.with_name("nowhere") / "sensord.sock"
-        self.control = Control(self.clock, self.socket, self.api)
+        self.control = self.build(self.socket)
         self.assertEqual(self.why(), "No such file or directory")
 
-    def test_refused(self) -> None:
+    def test_unfit(self) -> None:
         """
-        So is one that the system refuses.
+        So is a path that no socket can have, whatever is in the way.
         """
+        here = self.path.parent
+        long = "is longer than the 107 bytes that the path of a socket can have"
+        for name, why in (("x" * 108, long), ("\u00e4" * 54, long), ("x\0y", "has a NUL in it")):
+            self.assertEqual(unfit(here / name), why)
+            error = self.assertRaises(ConfigError, self.build(here / name).startService)
+            shown = str(here / name).replace("\0", "\\x00")
+            self.assertEqual(error.faults, [f"[control] socket: {shown}: {why}"])
+        room = 107 - len(os.fsencode(brief(here / "x"))) + 1
+        self.assertEqual(unfit(here / ("x" * room)), "")
+        self.assertEqual(unfit(here / ("x" * (room + 1))), long)
 
-        def listen(path: str, *_arguments: Any, **_more: Any) -> Any:
-            raise CannotListenError(None, path, OSError("AF_UNIX path too long"))
+    def test_locked(self) -> None:
+        """
+        A folder that somebody else has locked holds up the start for two seconds at most; the line
+        says what is locked.
+        """
+        held = os.open(self.path.parent, os.O_RDONLY)
+        fcntl.flock(held, fcntl.LOCK_EX)
+        why = f"another process holds a lock (flock) on the folder {self.path.parent}"
+        self.assertEqual(self.why(), why)
+        self.assertLessEqual(sum(self.pauses), 2.0)
+        os.close(held)
+        self.control.startService()
 
-        self.clock.listenUNIX = listen
-        self.assertEqual(self.why(), "AF_UNIX path too long")
-        self.assertEqual(os.umask(0o022), 0o022)
+    def test_lockedBriefly(self) -> None:
+        """
+        One who is done with it in time, such as another daemon that starts, is waited for.
+        """
+        held = os.open(self.path.parent, os.O_RDONLY)
+        fcntl.flock(held, fcntl.LOCK_EX)
+        control = Control(self.clock, self.socket, self.api, lambda _seconds: os.close(held))
+        control.startService()
+        self.end(control)
 
     def test_crowd(self) -> None:
         """
@@ -243,6 +207,7 @@ class ControlTests(ApiTestCase):
         (_idle, idle), (gone, _), (follower, followed) = [self.connect() for _ in range(3)]
         follower.dataReceived(b"GET /api/v1/events HTTP/1.1\r\nHost: x\r\n\r\n")
         stopped = self.control.stopService()
+        self.clock.advance(0)
         self.assertTrue(followed.value().endswith(b"0\r\n\r\n"))
         self.assertTrue(idle.disconnecting and followed.disconnecting)
         gone.connectionLost(None)
@@ -252,15 +217,49 @@ class ControlTests(ApiTestCase):
         self.successResultOf(stopped)
         self.assertTrue(idle.disconnected and followed.disconnected)
 
+    def test_removed(self) -> None:
+        """
+        The socket is gone as soon as the stop begins: behind a start that failed nothing else
+        happens.
+        """
+        self.control.startService()
+        stopped = self.control.stopService()
+        self.assertFalse(self.socket.exists())
+        self.assertNoResult(stopped)
+        self.clock.advance(0)
+        self.successResultOf(stopped)
+        self.assertEqual(self.clock.readers, set())
+
+    def test_foreign(self) -> None:
+        """
+        What is at its place by then, and is not its own, is left alone: the socket of another
+        daemon, a file, or nothing.
+        """
+        self.control.startService()
+        self.socket.unlink()
+        with self.occupy():
+            self.end(self.control)
+            self.assertTrue(self.socket.exists())
+        self.socket.unlink()
+        self.control.startService()
+        self.socket.unlink()
+        self.socket.write_text("precious")
+        self.end(self.control)
+        self.assertEqual(self.socket.read_text(), "precious")
+        self.socket.unlink()
+        self.control.startService()
+        self.socket.unlink()
+        self.end(self.control)
+        self.assertEqual(self.clock.readers, set())
+
     def test_again(self) -> None:
         """
         It can be started again.
         """
         self.control.startService()
-        self.successResultOf(self.control.stopService())
+        self.end(self.control)
         self.control.startService()
         self.connect()[0].dataReceived(b"GET /api/v1/events HTTP/1.1\r\nHost: x\r\n\r\n")
-        self.assertEqual(len(self.clock.unixServers), 2)
         self.post("listeners/poe/stop")
         self.post("listeners/poe/start")
 

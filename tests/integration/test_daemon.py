@@ -328,7 +328,7 @@ class StartTests(IntegrationTestCase):
             daemon = self.launch(poe=port)
             self.assertEqual(daemon.wait(), 1)
         [line] = [line for line in daemon.log.splitlines() if " sensord: " in line]
-        self.assertIn(f"127.0.0.1:{port}", line)
+        self.assertIn(f"port {port} on 127.0.0.1 is taken", line)
         self.assertQuiet(daemon)
 
     def test_portTakenInBackground(self) -> None:
@@ -342,9 +342,9 @@ class StartTests(IntegrationTestCase):
             self.configure(CONFIG.format(weather=0, poe=port))
             started = self.run_(*twistd(), "sensord")
         self.assertEqual(started.returncode, 1)
-        self.assertIn(f"127.0.0.1:{port}", started.stdout + started.stderr)
+        self.assertIn(f"port {port} on 127.0.0.1 is taken", started.stderr)
         log = (self.folder / "twistd.log").read_text()
-        self.assertIn(f"sensord: Couldn't listen on 127.0.0.1:{port}", log)
+        self.assertIn(f'sensord: [[listeners]] "poe" listen: port {port} on 127.0.0.1', log)
         self.assertNotIn("Traceback", log)
         self.assertFalse((self.folder / "twistd.pid").exists())
 

@@ -78,6 +78,18 @@ class TLSTests(DaemonTestCase):
         self.assertEqual(daemon.end(), 0)
         self.assertQuiet(daemon)
 
+    def test_plain(self) -> None:
+        """
+        The log tells of a device that does not know of TLS.
+        """
+        daemon = self.launch()
+        plain = self.connect(daemon.port("poe"))
+        plain.sendall(bytes.fromhex("01ff0001") * 2)
+        self.assertEqual(plain.recv(1), b"")
+        daemon.expect("poe: no TLS with 127.0.0.1: wrong version number")
+        self.assertEqual(daemon.end(), 0)
+        self.assertQuiet(daemon)
+
     def test_tooMany(self) -> None:
         """
         Connections beyond the limit are refused without harm to the others.

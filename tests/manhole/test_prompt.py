@@ -3,6 +3,7 @@ Tests for L{sensord.manhole.prompt}.
 """
 
 import re
+import sys
 from time import process_time
 
 from hypothesis import example, given, strategies
@@ -221,6 +222,60 @@ class PromptTests(SynchronousTestCase):
             b"\r\x1b[2Kdone\r\n\\x1b[2J\r\n>>> 1+13\x1b[1D",
         )
         self.assertEqual(self.terminal.enter("0"), ["104"])
+
+    def test_noInput(self) -> None:
+        """
+        Nothing that is typed reads from the terminal of the gateway: it says why not, at once, and
+        the session goes on. What is typed to be called later does not either.
+        """
+        terminal, real = self.terminal, sys.stdin
+        why = "EOFError: nobody can type an answer here: the standard input is the gateway's own"
+        for line in (
+            "input()",
+            "input('Really? ')",
+            "__builtins__['input']()",
+            "__import__('sys').stdin.readline()",
+            "__import__('sys').stdin.read(1)",
+            "list(__import__('sys').stdin)",
+        ):
+            self.assertEqual(terminal.enter(line)[-1], why, line)
+        self.assertIn("debugger would stop", terminal.enter("breakpoint()")[-1])
+        self.assertIn("debugger would stop", terminal.enter("__builtins__['breakpoint']()")[-1])
+        self.assertIs(sys.stdin, real)
+        terminal.enter("later().addCallback(lambda _none: input())")
+        self.made.callback(None)
+        self.assertIn(b"nobody can type", terminal.seen())
+        self.assertEqual(terminal.enter("1+1"), ["2"])
+
+    def test_debugger(self) -> None:
+        """
+        A debugger that is started all the same ends at once.
+        """
+        said = self.terminal.enter("import pdb; pdb.set_trace()")
+        self.assertEqual(said[-1], "bdb.BdbQuit")
+        self.assertIsNone(sys.gettrace())
+        self.assertEqual(self.terminal.enter("1+1"), ["2"])
+
+    def test_explained(self) -> None:
+        """
+        C{help} explains things without asking, and says so when it is asked for nothing.
+        """
+        self.assertIn("h lists the words", self.terminal.enter("help()")[0])
+        said = self.terminal.enter("help(len)")
+        self.assertEqual(said[0], "built-in function len in module builtins")
+        self.assertIn("    Return the number of items in a container.", said)
+        self.assertEqual(
+            self.terminal.enter("help('nothing.at.all')"),
+            ["No Python documentation found for 'nothing.at.all'."],
+        )
+
+    def test_closed(self) -> None:
+        """
+        Python's own C{exit} leaves, and closes nothing.
+        """
+        self.terminal.type("__import__('site').builtins.exit()\r")
+        self.assertEqual(self.terminal.left, 1)
+        self.assertFalse(sys.stdin.closed)
 
     def test_quit(self) -> None:
         """
