@@ -11,8 +11,10 @@ from tempfile import TemporaryDirectory
 
 from msgspec import Struct, json, structs
 
+from benchmarks import sinks
 from benchmarks.children import BenchmarkError, Child
 from benchmarks.marks import Job, Mark
+from tests.integration.databases import Influxd
 
 #: Where a limit computes for less of the time than this, something else was the limit: the client,
 #: the disk, or other programs on the machine.
@@ -83,6 +85,7 @@ class Case(Struct, frozen=True):
     @ivar value: what counts about a sample.
     @ivar least: the bar, if it is for the ratio of the values.
     @ivar most: the bar, if it is for sensord's value.
+    @ivar influx: whether a real InfluxDB is written to.
     """
 
     name: str
@@ -97,6 +100,7 @@ class Case(Struct, frozen=True):
     value: Callable[[Sample], float] = lambda sample: sample.rate
     least: float = 0.0
     most: float = 0.0
+    influx: bool = False
 
     def part(self, divisor: int) -> "Case":
         """
@@ -178,6 +182,18 @@ CASES = (
         value=lambda sample: sample.weight,
         most=15.0,
     ),
+    Case(
+        name="drain",
+        client="",
+        connections=0,
+        units=1_000_000,
+        warmup=50_000,
+        ours=Side("drain", 1),
+        limit=Side("batches", 1),
+        unit="readings/s",
+        least=0.60,
+        influx=True,
+    ),
 )
 
 
@@ -244,7 +260,7 @@ def run(case: Case, rounds: int, folder: Path | None, say: Callable[[str], objec
         say(f"{case.name}: round {number} of {rounds}, sensord")
         ours = _sample(case, case.ours, folder)
         say(f"{case.name}: round {number} of {rounds}, its limit")
-        batch = case.units // ours.commits
+        batch = case.units // max(1, ours.commits)
         pairs.append((ours, _sample(case, case.limit, folder, batch)))
     return Outcome(case, tuple(pairs))
 
@@ -256,7 +272,13 @@ def _sample(case: Case, side: Side, folder: Path | None, batch: int = 0) -> Samp
     with ExitStack() as stack:
         home = stack.enter_context(TemporaryDirectory(prefix="sensord-benchmark-", dir=folder))
         server = stack.enter_context(Child("servers"))
-        server.tell(json.encode(Job(side.kind, home, side.size, batch)).decode())
+        influx = None
+        if case.influx:
+            influx = Influxd(Path(home))
+            stack.callback(influx.close)
+            influx.start()
+        job = Job(side.kind, home, side.size, batch, influx.url if influx is not None else "")
+        server.tell(json.encode(job).decode())
         port = int(server.hear())
         client = None
         if port:
@@ -264,7 +286,10 @@ def _sample(case: Case, side: Side, folder: Path | None, batch: int = 0) -> Samp
             client.hear()
         _phase(server, client, case.warmup)
         sample = _phase(server, client, case.units)
-        _prove(Path(home, "sensord.sqlite"), (case.warmup + case.units) * side.size)
+        sent = (case.warmup + case.units) * side.size
+        _prove(Path(home, "sensord.sqlite"), sent)
+        if influx is not None:
+            _proveInflux(influx, sent)
         return sample
 
 
@@ -297,3 +322,13 @@ def _prove(path: Path, readings: int) -> None:
         stored = connection.execute("SELECT count(*) FROM readings").fetchone()[0]
     if stored != readings:
         raise BenchmarkError(f"of {readings} readings {stored} are in the database")
+
+
+def _proveInflux(influx: Influxd, readings: int) -> None:
+    """
+    The same for InfluxDB.
+    """
+    question = "SELECT count(value) FROM /.*/"
+    stored = sinks.count(influx.fetch("/query", db=sinks.NAME, q=question))
+    if stored != readings:
+        raise BenchmarkError(f"of {readings} readings {stored} are in InfluxDB")

@@ -18,12 +18,14 @@ class Job(Struct, frozen=True):
     @ivar folder: for its database and its log.
     @ivar size: how many of what the server counts (bytes, readings, rows) make one unit.
     @ivar batch: for a server that only writes, the rows of one transaction.
+    @ivar url: the InfluxDB that is written to, if there is one.
     """
 
     kind: str
     folder: str
     size: int
     batch: int
+    url: str = ""
 
 
 class Mark(Struct, frozen=True):

@@ -20,6 +20,7 @@ from twisted.protocols.basic import LineOnlyReceiver
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, Request, TextMessage
 
+from benchmarks import sinks
 from benchmarks.marks import Job, Mark, descriptors, mark
 from sensord.config import DEFAULTS
 from sensord.gateway import Gateway
@@ -277,7 +278,10 @@ def main() -> None:
     """
     descriptors()
     job = json.decode(sys.stdin.readline(), type=Job)
-    rows(job) if job.kind == "rows" else serve(job)
+    if job.kind in sinks.TASKS:
+        sinks.run(job)
+    else:
+        rows(job) if job.kind == "rows" else serve(job)
 
 
 if __name__ == "__main__":
