@@ -245,11 +245,7 @@ class Store(Service):
                 drained: Deferred[None] = Deferred()
                 self._draining = drained
                 Deferred.fromCoroutine(self._drain()).chainDeferred(drained)
-        elif not self._hurried and (
-            self.pending >= self._enough
-            # The clock was set back: the window would last for as much longer.
-            or self._clock.seconds() < self._gathering
-        ):
+        elif self.pending >= self._enough and not self._hurried:
             self._hurried = True
             self._wake()
 

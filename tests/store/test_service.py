@@ -421,25 +421,6 @@ class EmptyTests(StoreTestCase):
         self.successResultOf(told)
 
 
-class SetBackTests(StoreTestCase):
-    """
-    A clock that is set back.
-    """
-
-    def test_setBack(self) -> None:
-        """
-        What waits for its commit when the clock is set back is stored with what comes next, and
-        not as much later as the clock was set back.
-        """
-        first = self.record(1)
-        self.clock.rightNow -= 3600
-        second = self.record(2)
-        self.successResultOf(first)
-        self.clock.advance(1.0)
-        self.successResultOf(second)
-        self.assertEqual(self.times(), [1, 2])
-
-
 class FlushTests(StoreTestCase):
     """
     Committing without waiting for the window.
