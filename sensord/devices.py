@@ -67,7 +67,7 @@ class Devices:
     def __init__(self, settings: Settings, now: Callable[[], float] = time.time) -> None:
         self._listeners = {listener.name: listener for listener in settings.listeners}
         self._byAddress = {device.address: device for device in settings.devices}
-        self.presence = Presence(self.label, now, self._byAddress.__contains__)
+        self.presence = Presence(self.label, now, self._interval)
         self._byLabel = {device.label: device for device in settings.devices}
         self._thresholds = settings.thresholds
 
@@ -111,6 +111,10 @@ class Devices:
             tags=settings.tags,
             thresholds=self._bounds(device, name, field if original and wire == "poe" else ""),
         )
+
+    def _interval(self, address: str) -> float | None:
+        settings = self._byAddress.get(address)
+        return None if settings is None else settings.interval
 
     def _bounds(self, device: str, name: str, field: str) -> tuple[tuple[str, str, float], ...]:
         """

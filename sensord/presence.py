@@ -84,7 +84,8 @@ class Record(Struct, gc=False, eq=False):
     @ivar counter: where its counter stands; L{None} if it has none.
     @ivar rssi: how well it was received the last time, in dBm; L{None} if that is unknown.
     @ivar interval: seconds between what it sends; 0 if that is unknown.
-    @ivar declared: whether the device said so itself.
+    @ivar declared: whether the device said so itself, or its description.
+    @ivar settled: whether it was its description.
     @ivar state: as it was when last looked at; L{None} before the first time.
     """
 
@@ -98,6 +99,7 @@ class Record(Struct, gc=False, eq=False):
     rssi: int | None = None
     interval: float = 0.0
     declared: bool = False
+    settled: bool = False
     state: State | None = None
 
     def hear(self, time: int, messages: int = 1) -> None:
@@ -116,7 +118,8 @@ class Record(Struct, gc=False, eq=False):
         """
         It says itself how many seconds lie between what it sends.
         """
-        self.interval, self.declared = interval, True
+        if not self.settled:
+            self.interval, self.declared = interval, True
 
     def count(self, counter: int) -> None:
         """
@@ -154,7 +157,8 @@ class Presence:
     The records of all devices, and the links by which they can be reached just now.
 
     @param name: what a device is called, by its address.
-    @param known: whether the device with an address is described.
+    @param expected: for a device that is described, the seconds between what it sends, 0 if that is
+        not said; L{None} for all others.
     @ivar now: the time of day, in seconds since the epoch.
     """
 
@@ -164,11 +168,11 @@ class Presence:
         self,
         name: Callable[[str], str] = lambda address: address,
         now: Callable[[], float] = time.time,
-        known: Callable[[str], bool] = lambda address: False,
+        expected: Callable[[str], float | None] = lambda address: None,
     ) -> None:
         self.now = now
         self._name = name
-        self._known = known
+        self._expected = expected
         self._strangers: Counter[str] = Counter()  # by listener
         self._crowded: set[str] = set()
         self._records: dict[str, Record] = {}
@@ -304,7 +308,11 @@ class Presence:
         """
         Remember a device, unless it is not described and there are many such already.
         """
-        if not self._known(record.address):
+        expected = self._expected(record.address)
+        if expected:
+            record.declare(expected)
+            record.settled = True
+        elif expected is None:
             listener = record.address.partition("/")[0]
             if self._strangers[listener] >= most:
                 return False

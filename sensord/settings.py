@@ -148,6 +148,8 @@ class DeviceSettings(Struct, frozen=True, forbid_unknown_fields=True):
     @ivar whitening: for radio nodes: whether every byte is XORed with 0x55.
     @ivar transmit: for radio nodes: what they receive, in the order of the frame.
     @ivar sleeps: for radio nodes: whether one listens only right after it has sent something.
+    @ivar interval: seconds between what it sends, after a multiple of which it is overdue; 0 is
+        what it says itself, or what is learned.
     """
 
     address: Label
@@ -157,6 +159,7 @@ class DeviceSettings(Struct, frozen=True, forbid_unknown_fields=True):
     whitening: bool = False
     transmit: tuple[TransmitSettings, ...] = ()
     sleeps: bool = False
+    interval: Seconds = 0.0
 
     @property
     def label(self) -> str:

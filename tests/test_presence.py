@@ -123,7 +123,7 @@ class PresenceTests(SynchronousTestCase):
         self.presence = Presence(
             lambda address: address.replace("poe/10.0.0.1", "workshop"),
             lambda: self.now,
-            lambda address: address == "lines/meter",
+            {"lines/meter": 0.0, "lines/tank": 60.0}.get,
         )
         self.changes: list[tuple[str, State | None, State]] = []
 
@@ -177,6 +177,20 @@ class PresenceTests(SynchronousTestCase):
         before = len(list(self.presence))
         self.flood(MAX_STRANGERS)
         self.assertGreater(len(list(self.presence)), before)
+
+    def test_expected(self) -> None:
+        """
+        The interval of a description counts for more than what a device says itself, and than what
+        was known before a restart.
+        """
+        record = self.presence.record("lines/tank")
+        for interval in 5, 3600:
+            record.declare(interval)
+        for second in range(3):
+            record.hear(START + second * 7 * SECOND)
+        self.assertEqual((record.interval, record.declared), (60, True))
+        self.presence.restore([Record("lines/tank", "", START, interval=7.0)])
+        self.assertEqual(self.presence.record("lines/tank").interval, 60)
 
     def flood(self, count: int) -> None:
         """

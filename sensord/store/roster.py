@@ -56,5 +56,5 @@ def row(record: Record) -> tuple[object, ...]:
         record.counter,
         record.rssi,
         record.interval,
-        record.declared,
+        record.declared and not record.settled,  # the description may be another one next time
     )
