@@ -44,16 +44,16 @@ class OutageTests(DaemonTestCase):
         script = script.replace("localhost:8086", f"127.0.0.1:{influx.port}")
         script = script.replace("create = true'", f"create = true' 'url = \"{influx.url}\"'")
         before, during, after = re.split(r"sudo systemctl \w+ influxdb\n", script)
-        self.addCleanup(self.run_, "kill $(cat twistd.pid) || true")
-        self.run_(before)
+        self.addCleanup(self.shell, "kill $(cat twistd.pid) || true")
+        self.shell(before)
         influx.end()
-        self.assertRegex(self.run_(during), r"(?m)^influx .* retrying +100 +0 +0 +1000 ")
+        self.assertRegex(self.shell(during), r"(?m)^influx .* retrying +100 +0 +0 +1000 ")
         influx.start()
-        said = self.run_(after)
+        said = self.shell(after)
         self.assertIn(",1100]", said)
         self.assertRegex(said, r"(?m)^influx +1100 +1100 +0 +0 +0$")
 
-    def run_(self, script: str) -> str:
+    def shell(self, script: str) -> str:
         """
         Run commands as a user would who has the virtual environment activated.
 
