@@ -5,7 +5,7 @@ The wire formats that a listener can speak: the settings of such a listener, and
 import re
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from string import Formatter
 from typing import Annotated, Any, Literal
 
@@ -142,6 +142,14 @@ class FrameSettings(PortSettings, frozen=True):
         """
         yield from super().faults()
         yield from _template(self.command)
+
+    def clashes(self, id: str, device: DeviceSettings) -> Iterable[str]:
+        """
+        See L{ListenerSettings.clashes}.
+        """
+        yield from super().clashes(id, device)
+        if id != "local" and any(wrong("address", ip_address, id)):
+            yield f'address: "{id}" is no network address, by which PoE devices are known'
 
 
 class LineSettings(PortSettings, frozen=True):

@@ -241,8 +241,8 @@ class FaultTests(ConfigCase):
             '[[listeners]] "weather" max_conections: unknown key; did you mean "max_connections"?',
         )
         self.assertFaults(
-            '[[devices]]\naddress = "poe/1"\nvalues = [{ name = "a", feild = "b" }]\n',
-            '[[devices]] "poe/1" [[values]] "a" feild: unknown key; did you mean "field"?',
+            '[[devices]]\naddress = "poe/10.0.0.1"\nvalues = [{ name = "a", feild = "b" }]\n',
+            '[[devices]] "poe/10.0.0.1" [[values]] "a" feild: unknown key; did you mean "field"?',
         )
         self.assertFaults(
             '[[thresholds]]\ncritcal = "> 1"\n',
@@ -404,7 +404,7 @@ class FaultTests(ConfigCase):
         A device's name must not look like an address.
         """
         self.assertFaults(
-            '[[devices]]\naddress = "poe/1"\nname = "up/down"\n',
+            '[[devices]]\naddress = "poe/10.0.0.1"\nname = "up/down"\n',
             '[[devices]] "up/down" name: a slash would make it look like an address',
         )
 
@@ -418,7 +418,7 @@ class FaultTests(ConfigCase):
             ' did you mean "weather"?',
         )
         self.assertFaults(
-            WEATHER + '[[devices]]\naddress = "poe/1"\nname = "hall"\n',
+            WEATHER + '[[devices]]\naddress = "poe/10.0.0.1"\nname = "hall"\n',
             '[[devices]] "hall" address: there is no listener "poe"',
         )
 
@@ -441,8 +441,13 @@ class FaultTests(ConfigCase):
         """
         The id of a PoE Arduino is its network address, and it needs no values.
         """
-        for id in ("192.168.1.7", "fe80::1%eth0", "300"):
+        for id in ("192.168.1.7", "fe80::1%eth0", "local"):
             self.assertEqual(self.faults(f'[[devices]]\naddress = "poe/{id}"\n'), [])
+        self.assertFaults(
+            '[[devices]]\naddress = "poe/300"\n',
+            '[[devices]] "poe/300" address: "300" is no network address, by which PoE devices are'
+            " known",
+        )
 
     def test_aBatteryDeviceNeedsItsValues(self) -> None:
         """
@@ -469,8 +474,8 @@ class FaultTests(ConfigCase):
         """
         for type in ("x", "bB", "u16", " ", "<H"):
             self.assertFaults(
-                f'[[devices]]\naddress = "poe/1"\nvalues = [{{ name = "a", type = "{type}" }}]\n',
-                f'[[devices]] "poe/1" [[values]] "a" type: "{type}" is not one of'
+                f'[[devices]]\naddress = "poe/10.0.0.1"\nvalues = [{{ name = "a", type = "{type}" }}]\n',
+                f'[[devices]] "poe/10.0.0.1" [[values]] "a" type: "{type}" is not one of'
                 " b B h H i I l L q Q f d ?",
             )
 
@@ -479,21 +484,21 @@ class FaultTests(ConfigCase):
         Two listeners, two devices or two values of one device do not share a name.
         """
         self.assertFaults(WEATHER + WEATHER, '[[listeners]] "weather" name: is used twice')
-        one = '[[devices]]\naddress = "poe/1"\nname = "hall"\n'
-        two = '[[devices]]\naddress = "poe/2"\nname = "hall"\n'
+        one = '[[devices]]\naddress = "poe/10.0.0.1"\nname = "hall"\n'
+        two = '[[devices]]\naddress = "poe/10.0.0.2"\nname = "hall"\n'
         self.assertFaults(one + two, '[[devices]] "hall" name: is used twice')
         self.assertFaults(
-            '[[devices]]\naddress = "poe/1"\nvalues = [{ name = "a" }, { name = "a" }]\n',
-            '[[devices]] "poe/1" values: the name "a" is used twice',
+            '[[devices]]\naddress = "poe/10.0.0.1"\nvalues = [{ name = "a" }, { name = "a" }]\n',
+            '[[devices]] "poe/10.0.0.1" values: the name "a" is used twice',
         )
 
     def test_aDeviceIsDescribedOnce(self) -> None:
         """
         One address has one description; devices without names do not clash.
         """
-        one = '[[devices]]\naddress = "poe/1"\n'
-        two = '[[devices]]\naddress = "poe/2"\n'
-        self.assertFaults(one + two + one, '[[devices]] "poe/1" address: is described twice')
+        one = '[[devices]]\naddress = "poe/10.0.0.1"\n'
+        two = '[[devices]]\naddress = "poe/10.0.0.2"\n'
+        self.assertFaults(one + two + one, '[[devices]] "poe/10.0.0.1" address: is described twice')
         self.assertEqual(self.faults(one + two), [])
 
     def test_aDeviceIsDescribedOnceHoweverItsIdIsWritten(self) -> None:
@@ -510,7 +515,7 @@ class FaultTests(ConfigCase):
         One value on the wire is not given two names, of which one would never be heard.
         """
         values = '[{ name = "a", field = "fire.1" }, { name = "b", field = "fire.1" }]'
-        text = f'[[devices]]\naddress = "poe/1"\nvalues = {values}\n'
+        text = f'[[devices]]\naddress = "poe/10.0.0.1"\nvalues = {values}\n'
         self.assertEqual(len(self.faults(text)), 1)
 
     def test_everyFaultIsFoundInOneGo(self) -> None:
@@ -689,7 +694,7 @@ class DumpTests(SynchronousTestCase):
         Quotes, line ends and numbers of any size come back as they went.
         """
         value = ValueSettings(name, scale=scale, unit=name)
-        devices = (DeviceSettings("poe/1", tags=tags, values=(value,)),)
+        devices = (DeviceSettings("poe/10.0.0.1", tags=tags, values=(value,)),)
         settings = Settings(devices=devices)
         self.assertEqual(parse(tomllib.loads(dump(settings))), settings)
 
