@@ -474,7 +474,8 @@ class FaultTests(ConfigCase):
         """
         for type in ("x", "bB", "u16", " ", "<H"):
             self.assertFaults(
-                f'[[devices]]\naddress = "poe/10.0.0.1"\nvalues = [{{ name = "a", type = "{type}" }}]\n',
+                '[[devices]]\naddress = "poe/10.0.0.1"\n'
+                f'values = [{{ name = "a", type = "{type}" }}]\n',
                 f'[[devices]] "poe/10.0.0.1" [[values]] "a" type: "{type}" is not one of'
                 " b B h H i I l L q Q f d ?",
             )
