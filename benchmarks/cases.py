@@ -86,6 +86,7 @@ class Case(Struct, frozen=True):
     @ivar least: the bar, if it is for the ratio of the values.
     @ivar most: the bar, if it is for sensord's value.
     @ivar influx: whether a real InfluxDB is written to.
+    @ivar backlog: for sensord, readings that wait for it from the beginning.
     """
 
     name: str
@@ -101,12 +102,13 @@ class Case(Struct, frozen=True):
     least: float = 0.0
     most: float = 0.0
     influx: bool = False
+    backlog: int = 0
 
     def part(self, divisor: int) -> "Case":
         """
         The same with fewer units: sooner over, and less to be believed.
         """
-        return structs.replace(self, units=self.units // divisor)
+        return structs.replace(self, units=self.units // divisor, backlog=self.backlog // divisor)
 
 
 # About frames: the kernel joins what a server is slow to read, and several frames in one chunk cost
@@ -194,6 +196,20 @@ CASES = (
         least=0.60,
         influx=True,
     ),
+    Case(
+        name="beside",
+        client="speak",
+        connections=500,
+        units=200_000,
+        warmup=5_000,
+        ours=Side("lines", 2),
+        limit=Side("lines", 2),
+        unit="lines/s",
+        readings=2,
+        least=0.90,
+        influx=True,
+        backlog=1_000_000,
+    ),
 )
 
 
@@ -277,7 +293,9 @@ def _sample(case: Case, side: Side, folder: Path | None, batch: int = 0) -> Samp
             influx = Influxd(Path(home))
             stack.callback(influx.close)
             influx.start()
-        job = Job(side.kind, home, side.size, batch, influx.url if influx is not None else "")
+        url = influx.url if influx is not None else ""
+        backlog = case.backlog if side is case.ours else 0
+        job = Job(side.kind, home, side.size, batch, url, backlog)
         server.tell(json.encode(job).decode())
         port = int(server.hear())
         client = None
@@ -287,8 +305,8 @@ def _sample(case: Case, side: Side, folder: Path | None, batch: int = 0) -> Samp
         _phase(server, client, case.warmup)
         sample = _phase(server, client, case.units)
         sent = (case.warmup + case.units) * side.size
-        _prove(Path(home, "sensord.sqlite"), sent)
-        if influx is not None:
+        _prove(Path(home, "sensord.sqlite"), sent + backlog)
+        if influx is not None and side.kind in sinks.TASKS:
             _proveInflux(influx, sent)
         return sample
 

@@ -19,6 +19,7 @@ class Job(Struct, frozen=True):
     @ivar size: how many of what the server counts (bytes, readings, rows) make one unit.
     @ivar batch: for a server that only writes, the rows of one transaction.
     @ivar url: the InfluxDB that is written to, if there is one.
+    @ivar backlog: readings that wait for it from the beginning.
     """
 
     kind: str
@@ -26,6 +27,7 @@ class Job(Struct, frozen=True):
     size: int
     batch: int
     url: str = ""
+    backlog: int = 0
 
 
 class Mark(Struct, frozen=True):

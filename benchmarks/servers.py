@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
+from time import time
 from typing import Any
 
 from msgspec import json, structs
@@ -183,7 +184,10 @@ def gateway(reactor: Any, job: Job, tally: Tally) -> int:
             structs.replace(one, listen="tcp:0:interface=127.0.0.1", max_connections=_MOST)
             for one in DEFAULTS.listeners
         ),
+        sinks=(sinks.sink(job.url),) if job.backlog else (),
     )
+    if job.backlog:
+        sinks.fill(Path(settings.store.path), job.backlog, int(time() * 1e6))
     service = Gateway(reactor, settings)
     service.store.follow(tally.follow)
     service.startService()

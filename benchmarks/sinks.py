@@ -7,6 +7,7 @@ batches, made ready before.
 import gzip
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from time import time
 from typing import Any, Protocol
@@ -20,9 +21,13 @@ from twisted.protocols.basic import LineOnlyReceiver
 
 from benchmarks.children import BenchmarkError
 from benchmarks.marks import Job, mark
+from sensord.config import Settings
 from sensord.gateway import Gateway
+from sensord.outlets import InfluxSettings
 from sensord.reading import Clock, Intake, Reading
+from sensord.settings import StoreSettings
 from sensord.sinks.http import Client
+from sensord.sinks.influxdb import InfluxSink
 from sensord.store import journal
 from sensord.store.database import Database, Part
 from sensord.wire.lineprotocol import Encoder
@@ -33,8 +38,9 @@ NAME = "benchmark"
 #: How many devices there are, and how many values each sends at a time.
 _DEVICES, _VALUES = 50, 4
 
-#: Readings in one transaction, and in one of the batches that are made ready.
-_PART, _BATCH = 10_000, 5_000
+#: Readings in one transaction, and in one of the batches that are made ready: as many as the sink
+#: puts into one.
+_PART, _BATCH = 10_000, InfluxSink.most
 
 #: How well they are packed: as the sink does it.
 _LEVEL = 1
@@ -73,6 +79,27 @@ def readings(count: int, since: int) -> Iterator[Reading]:
         )
 
 
+def fill(path: Path, count: int, since: int) -> None:
+    """
+    Have a database store a number of readings.
+    """
+    database = Database(path)
+    database.open()
+    made = readings(count, since)
+    while block := list(islice(made, _PART)):
+        database.commit([Part("field", [Intake(block)])])
+    database.close()
+
+
+def sink(url: str) -> InfluxSettings:
+    """
+    A sink that passes on all that there is.
+    """
+    return InfluxSettings(
+        "influx", "influxdb", url=url, database=NAME, create=True, start="beginning"
+    )
+
+
 class Drain:
     """
     A gateway whose sink was away, and is back.
@@ -81,12 +108,9 @@ class Drain:
     def __init__(self, reactor: Any, job: Job) -> None:
         self._reactor = reactor
         self._path = Path(job.folder, "backlog.sqlite")
-        sink = {"name": "influx", "kind": "influxdb", "url": job.url, "database": NAME}
-        self._settings = {
-            "store": {"path": str(self._path)},
-            "listeners": [],
-            "sinks": [{**sink, "create": True, "start": "beginning"}],
-        }
+        self._settings = Settings(
+            store=StoreSettings(path=str(self._path)), listeners=(), sinks=(sink(job.url),)
+        )
         self._done = 0
         self._next = int(time() * 1e6)
 
@@ -94,12 +118,7 @@ class Drain:
         """
         See L{Task.prepare}.
         """
-        database = Database(self._path)
-        database.open()
-        made = readings(units, self._next)
-        while block := [reading for _, reading in zip(range(_PART), made, strict=False)]:
-            database.commit([Part("field", [Intake(block)])])
-        database.close()
+        fill(self._path, units, self._next)
         self._next += units
         self._done += units
         self._gateway = Gateway(self._reactor, self._settings)

@@ -57,6 +57,18 @@ class RunTests(SynchronousTestCase):
         """
         self.assertMeasures(structs.replace(_NAMES["idle"], connections=250))
 
+    def test_drain(self) -> None:
+        """
+        What a sink passes on of a backlog is compared with batches that lie ready.
+        """
+        self.assertMeasures(_NAMES["drain"])
+
+    def test_beside(self) -> None:
+        """
+        Lines that come in while a backlog is passed on are compared with lines alone.
+        """
+        self.assertMeasures(_NAMES["beside"])
+
 
 class BarTests(SynchronousTestCase):
     """

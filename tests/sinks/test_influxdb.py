@@ -266,9 +266,9 @@ class RequestTests(InfluxTestCase):
 
     def test_most(self) -> None:
         """
-        A request has 5,000 lines at most; many are encoded and compressed beside the reactor.
+        A request has 10,000 lines at most; many are encoded and compressed beside the reactor.
         """
-        self.assertEqual(self.sink.most, 5_000)
+        self.assertEqual(self.sink.most, 10_000)
         self.runner.holding = True
         self.send(*[self.entry() for _reading in range(500)])
         write = self.sink.write([self.entry() for _reading in range(5_000)])
@@ -277,6 +277,22 @@ class RequestTests(InfluxTestCase):
         self.runner.release()
         self.assertIsNone(self.successResultOf(write))
         self.assertEqual(self.server.asked[1].body.count(b"\n"), 5_000)
+
+    def test_prepared(self) -> None:
+        """
+        What was made ready goes out at once; anything else that is written instead is made ready
+        then, as it is without notice.
+        """
+        first, second = ([self.entry() for _reading in range(1_000)] for _batch in range(2))
+        self.sink.prepare(first)
+        self.sink.prepare(second)
+        self.runner.holding = True
+        self.assertIsNone(self.successResultOf(self.sink.write(second)))
+        write = self.sink.write(first)
+        self.assertNoResult(write)
+        self.runner.release()
+        self.assertIsNone(self.successResultOf(write))
+        self.assertEqual([one.body.count(b"\n") for one in self.server.asked], [1_000, 1_000])
 
 
 class CreateTests(InfluxTestCase):
