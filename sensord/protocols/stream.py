@@ -22,6 +22,10 @@ from sensord.wire import Parser
 #: the memory.
 MAX_DEVICES = 1000
 
+#: Bytes that are read from one peer before others have their turn. With the 64 KB of Twisted, ten
+#: peers that send without end would keep a neighbour waiting for 3 s. Nothing is lost by it.
+_TURN = 4096
+
 
 class Connections(Interface):
     """
@@ -79,6 +83,7 @@ class StreamProtocol(Protocol):
             # One that vanished without a word would keep its place for ever where there is no
             # idle time.
             self.transport.setTcpKeepAlive(True)
+            self.transport.bufferSize = _TURN
         if self.factory.held:
             self.steer()
 
