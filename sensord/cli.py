@@ -3,6 +3,7 @@ C{sensord}: the toolbox. What works on the database is here, whether the daemon 
 asks the daemon is in L{sensord.remote}.
 """
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from typing import Any
 import click
 from msgspec import Struct, json
 
-from sensord import __version__, remote
+from sensord import __version__, letters, remote
 from sensord.config import ConfigError, Settings, load
 from sensord.devices import Devices
 from sensord.quarantine import redecode
@@ -24,11 +25,25 @@ from sensord.store.archive import Archive, Held
 from sensord.store.audit import audit
 from sensord.store.database import Database
 from sensord.store.schema import StoreError, connect
-from sensord.text import FORMATS, balance, details, iso, moment, redecoded, table
+from sensord.text import FORMATS, balance, details, iso, moment, plain, redecoded, table
 
 _CONFIG = Path("sensord.toml")
 _DATABASE = Path("sensord.sqlite")
 _DEMO = Path("sensord-demo.sqlite")
+
+#: Where a context keeps the arguments as they were given.
+_SAID = "sensord.said"
+
+
+class _NoText(click.ClickException):
+    """
+    An argument has bytes in it that mean no characters.
+    """
+
+    exit_code = 2
+
+    def __init__(self, said: str) -> None:
+        super().__init__(f"{os.fsencode(said)!r} is no UTF-8".removeprefix("b"))
 
 
 class _Commands(click.Group):
@@ -49,8 +64,20 @@ class _Commands(click.Group):
                 raise
             text = f"{error.filename}: {error.strerror}" if error.filename else str(error)
             raise click.ClickException(text) from error
+        except UnicodeEncodeError as error:
+            said = next((one for one in ctx.meta[_SAID] if not _isText(one)), None)
+            if said is None:  # this is about something else
+                raise
+            raise _NoText(said) from error
         except KeyboardInterrupt:
             ctx.exit(130)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """
+        Keep what was said, to name it where it is no text: only the name of a file may be none.
+        """
+        ctx.meta[_SAID] = tuple(args)
+        return super().parse_args(ctx, args)
 
 
 class Toolbox(Struct, frozen=True):
@@ -78,20 +105,23 @@ class Toolbox(Struct, frozen=True):
 
     def archive(self) -> Archive:
         """
-        The database that is meant.
+        The database that is meant. Where it was not named, stderr says which one that is.
 
         @raise ClickException: if there is none.
         """
         if self.database is not None:
             return Archive(self.database)
+        other = f"; --database {_DEMO} is the demo's" if _DEMO.exists() else ""
         if settings := self.settings():
-            return Archive(Path(settings.store.path))
+            path = Path(settings.store.path)
+            if self.config is None:
+                _say(f"this is {path}, as ./{_CONFIG} says{other}")
+            return Archive(path)
         if _DATABASE.exists():
-            if _DEMO.exists():
-                click.echo(f"this is ./{_DATABASE}; --database {_DEMO} is the demo's", err=True)
+            _say(f"this is ./{_DATABASE}{other}")
             return Archive(_DATABASE)
         if _DEMO.exists():
-            click.echo(f"this is ./{_DEMO}, of twistd sensord --demo", err=True)
+            _say(f"this is ./{_DEMO}, of twistd sensord --demo")
             return Archive(_DEMO)
         raise click.ClickException(
             f"there is no ./{_CONFIG}, ./{_DATABASE} or ./{_DEMO}; use --config or --database"
@@ -117,7 +147,7 @@ def main(
     ctx.obj = Toolbox(config, database, socket)
 
 
-for _command in (*remote.COMMANDS, simulate):
+for _command in (*remote.COMMANDS, *letters.COMMANDS, simulate):
     main.add_command(_command)
 
 
@@ -227,6 +257,8 @@ def export(
     Write stored readings as text.
     """
     start, end = _moment("--since", since), _moment("--until", until)
+    for pattern in (device, name):
+        pattern.encode()  # what is no text is to fail before anything is written
     archive = toolbox.archive()
     last = archive.span()[1]
     if output is not None and output.exists() and output.samefile(archive.path):
@@ -241,6 +273,17 @@ def export(
                     position = page[-1].id
             progress(last - position)
         out.flush()
+
+
+def _say(text: str) -> None:
+    click.echo(plain(text), err=True)
+
+
+def _isText(argument: str) -> bool:
+    """
+    Whether an argument is UTF-8. Python has stand-ins for bytes that are not.
+    """
+    return not any("\ud800" <= one <= "\udfff" for one in argument)
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from sensord.protocols.serial import SerialLink
 from sensord.protocols.stream import AnsweringProtocol, StreamProtocol
 from sensord.protocols.websocket import WebSocketProtocol
 from sensord.reading import Arrivals
-from sensord.sinks import kinds
+from sensord.sinks import kinds, strays
 from sensord.sinks.outbox import Outbox
 from sensord.store.database import Database
 from sensord.store.service import Store
@@ -115,6 +115,9 @@ class Gateway(Service):
             self._retreat()
             raise
         super().startService()
+        Deferred.fromCoroutine(strays.warn(self.store, self.sinks)).addErrback(
+            lambda failure: self._log.warn("{error}", error=failure.value)
+        )
 
     def stopService(self) -> Deferred[None]:
         """

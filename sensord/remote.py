@@ -2,17 +2,18 @@
 The commands of the toolbox that ask the running daemon.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import isfinite
 from pathlib import Path
 from time import sleep, time
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import click
 from msgspec import json
 
 from sensord.config import DEFAULTS, Settings
-from sensord.control.client import Client, NoDaemon, Refused, where
+from sensord.control.client import Busy, Client, NoDaemon, Refused, where
 from sensord.text import ago, iso, plain, table
 
 #: The most characters of a device's values in a table.
@@ -20,6 +21,9 @@ _VALUES = 60
 
 #: Seconds between two attempts to find a daemon again that was there.
 _AGAIN = 1.0
+
+#: The status of a daemon that cannot answer just now.
+_UNABLE = 503
 
 
 class Options(Protocol):
@@ -79,7 +83,7 @@ def devices(options: Options, asJson: bool) -> None:
     _table(
         ("name", "address", "state", "heard", "values"),
         [
-            (one["name"], one["address"], one["state"], ago(one["heard"], now), values(one))
+            (one["name"], one["address"], _state(one), ago(one["heard"], now), values(one))
             for one in found
         ],
         "there are no devices yet",
@@ -98,14 +102,15 @@ def send(options: Options, address: str, variable: str, value: float) -> None:
     if not isfinite(value):
         raise click.ClickException(f"{value} is no value")
     order = {"address": address, "variable": variable, "value": value}
+    asked = client(options)
     try:
-        delivery = client(options).post("commands", body=order)
+        delivery = asked.post("commands", body=order)
     except Refused as error:
         if not isinstance(error.answer, dict) or "state" not in error.answer:
             raise
         _outcome(error.answer)
         raise SystemExit(1) from error
-    _outcome(delivery)
+    _outcome(delivery, _strangers(asked, delivery))
 
 
 @click.command()
@@ -151,18 +156,24 @@ def listeners(options: Options, action: str | None, name: str | None, asJson: bo
 
 
 @click.command()
-@click.argument("action", required=False, type=click.Choice(("pause", "resume")))
+@click.argument("action", required=False, type=click.Choice(("pause", "resume", "forget")))
 @click.argument("name", required=False)
+@click.option("--yes", is_flag=True, help="Forget without asking.")
 @_asJson
 @click.pass_obj
-def sinks(options: Options, action: str | None, name: str | None, asJson: bool) -> None:
+def sinks(options: Options, action: str | None, name: str | None, yes: bool, asJson: bool) -> None:
     """
     List the ways out, or pause or resume the one with a NAME. A paused one rests until it is
-    resumed, also after a restart; what comes meanwhile waits for it.
+    resumed, also after a restart; what comes meanwhile waits for it. One that is "gone" is not in
+    the configuration any more, and what comes waits for it too, until it is back or is told to
+    "forget".
     """
     if action and not name:
-        raise click.UsageError(f"which sink is to {action}?")
+        verb = "be forgotten" if action == "forget" else action
+        raise click.UsageError(f"which sink is to {verb}?")
     asked = client(options)
+    if action == "forget" and not yes:
+        _confirm(asked, name)
     found = [asked.post("sinks", name, action)] if action and name else asked.get("sinks")
     if asJson:
         _show(found)
@@ -171,7 +182,7 @@ def sinks(options: Options, action: str | None, name: str | None, asJson: bool) 
     columns = ("name", "kind", "state", "delivered", "dead", "expired", "backlog")
     rows = [
         (
-            *(one[column] for column in columns),
+            *(one[column] or "-" if column == "kind" else one[column] for column in columns),
             "-" if one["oldest"] is None else ago(one["oldest"], now),
             one["error"],
         )
@@ -204,27 +215,31 @@ def follow(
     wait: Callable[[float], object] = sleep,
 ) -> None:
     """
-    Print a line for each reading, and find the daemon again when it has gone.
+    Print a line for each reading, and find the daemon again when it has gone, or cannot answer.
 
     @param events: asks for them.
     @param wait: waits for some seconds.
     @raise NoDaemon: if it was not there at first.
+    @raise Refused: if it could not answer at first, or says that it never will.
     """
-    met = gone = False
+    met, said = False, ""
     while True:
+        why = "the daemon is gone; waiting for it"
         try:
             for kind, data in events():
-                if gone:
+                if said:
                     click.echo("the daemon is back", err=True)
-                met, gone = True, False
+                met, said = True, ""
                 if kind == "readings":
                     click.echo("\n".join(line(one) for one in data))
-        except NoDaemon:
-            if not met:
+        except (NoDaemon, Refused) as error:
+            if not met or (isinstance(error, Refused) and error.status != _UNABLE):
                 raise
-        if not gone:
-            click.echo("the daemon is gone; waiting for it", err=True)
-        gone = True
+            if isinstance(error, Busy | Refused):
+                why = f"{plain(error.message)}; waiting for it"
+        if why != said:
+            click.echo(why, err=True)
+        said = why
         wait(_AGAIN)
 
 
@@ -264,17 +279,69 @@ def _value(value: object) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def _outcome(delivery: dict[str, Any]) -> None:
+def _state(device: dict[str, Any]) -> str:
+    """
+    How a device is, for people: what was never there is not lost.
+    """
+    return "unheard" if device["heard"] is None else str(device["state"])
+
+
+def _strangers(asked: Client, delivery: dict[str, Any]) -> dict[str, str]:
+    """
+    Which of those for whom a command waits were never heard.
+
+    @return: their names, by their addresses.
+    """
+    waiting = [one["address"] for one in _parts(delivery) if one["state"] == "pending"]
+    if not waiting:
+        return {}
+    try:
+        known = {one["address"]: one for one in asked.get("devices")}
+    except (NoDaemon, Refused):  # the command was taken all the same
+        return {}
+    return {
+        address: known[address]["name"] if address in known else address
+        for address in waiting
+        if address not in known or known[address]["heard"] is None
+    }
+
+
+def _parts(delivery: dict[str, Any]) -> list[dict[str, Any]]:
+    """
+    What a command to all has become for each; another one is its own only part.
+    """
+    return delivery.get("parts") or [delivery]
+
+
+def _outcome(delivery: dict[str, Any], strangers: Mapping[str, str] = MappingProxyType({})) -> None:
     """
     Say what became of a command.
+
+    @param strangers: see L{_strangers}.
     """
-    for one in delivery.get("parts") or [delivery]:
+    for one in _parts(delivery):
         text = f"{one['address']}: {one['variable']} = {_value(one['value'])}: {one['state']}"
-        if one["state"] == "pending" and one["expires"] is not None:
-            text += f" until {iso(one['expires'])}"
+        if one["state"] == "pending":
+            end = "for ever" if one["expires"] is None else f"until {iso(one['expires'])}"
+            if one["address"] in strangers:
+                text += f": {strangers[one['address']]} was never heard; it waits {end}"
+            else:
+                text += f" {end}"
         if one["why"]:
             text += f": {one['why']}"
         click.echo(plain(text), err=one["state"] == "refused")
+
+
+def _confirm(asked: Client, name: str | None) -> None:
+    """
+    Ask whether a sink is really to be forgotten, if it can be.
+
+    @raise Abort: if it is not.
+    """
+    for one in asked.get("sinks"):
+        if one["name"] == name and one["state"] == "gone":
+            lost = f"{one['backlog']} readings that wait for it and {one['dead']} dead letters"
+            click.confirm(f"{name}: give up its place, {lost}?", abort=True, err=True)
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[object]], none: str) -> None:

@@ -40,6 +40,9 @@ def balance(outcome: Audit) -> Iterator[str]:
         columns = ("committed", "delivered", "dead", "expired", "backlog")
         rows = [(one.sink, *(getattr(one, column) for column in columns)) for one in outcome.sinks]
         yield from table([("sink", *columns), *rows])
+        for one in outcome.sinks:
+            if one.dropped:
+                yield f"{one.sink}: {one.dropped} of those expired were dropped as dead letters"
         yield ""
     kept = outcome.readings + outcome.expired
     sign = "=" if totals[1] == kept else "!="
@@ -153,11 +156,18 @@ def summary(fleet: Fleet) -> str:
     """
     What a fleet has done, in a line.
     """
-    text = f"{fleet.devices} devices sent {fleet.sent} messages with {fleet.readings} readings"
-    text += f"; {fleet.refused} connections failed"
-    if fleet.refused:
-        text += f" ({fleet.why})"
-    return f"{text}, {fleet.lost} measurements were lost" if fleet.lost else text
+    parts = [
+        f"{fleet.devices} devices sent {fleet.sent} messages with {fleet.readings} readings",
+        f"{fleet.refused} connections failed{_because(fleet.why)}",
+    ]
+    if fleet.cut:
+        closed = f"{_many(fleet.cut, 'connection')} that the other side closed at once"
+        parts.append(f"{_many(fleet.wasted, 'message')} lost with {closed}{_because(fleet.ending)}")
+    if fleet.denied:
+        parts.append(f"{_many(fleet.denied, 'message')} refused{_because(fleet.objection)}")
+    if fleet.lost:
+        parts.append(f"{fleet.lost} measurements were lost")
+    return plain("; ".join(parts))
 
 
 def moment(text: str, now: float) -> int | None:
@@ -211,6 +221,10 @@ def _jsonl(out: IO[str]) -> Callable[[Sequence[Exported]], None]:
 
 def _many(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _because(why: str) -> str:
+    return f" ({why})" if why else ""
 
 
 def _fields(one: Exported) -> dict[str, object]:

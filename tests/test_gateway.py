@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from twisted.internet.defer import Deferred, execute
 from twisted.internet.error import CannotListenError
 from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from sensord import Gateway, outlets
@@ -19,6 +20,7 @@ from sensord.store.archive import Archive
 from sensord.store.audit import audit
 from sensord.store.schema import StoreError
 from tests.sinks.support import MemorySink
+from tests.store.support import sql
 
 T = TypeVar("T")
 
@@ -191,6 +193,20 @@ class GatewayTests(SynchronousTestCase):
         self.stop(again)
         (line,) = audit(Archive(self.path)).sinks
         self.assertEqual((line.committed, line.delivered, line.backlog), (2, 2, 0))
+
+    def test_stray(self) -> None:
+        """
+        The log warns of a sink that the configuration no longer has, for which readings are kept.
+        """
+        self.stop(self.start())
+        sql(self.path, "INSERT INTO cursors (sink, position) VALUES ('old', 0)")
+        with capturedLogs() as events:
+            gateway = self.start()
+        lines = [formatEvent(event) or "" for event in events]
+        [line] = [line for line in lines if "sink" in line]
+        self.assertTrue(line.startswith("old: is no sink of the configuration any more"), line)
+        self.assertIn('"sensord sinks forget old"', line)
+        self.stop(gateway)
 
     def test_perListener(self) -> None:
         """

@@ -13,7 +13,7 @@ from msgspec import json
 from twisted.trial.unittest import SynchronousTestCase
 
 from sensord.cli import main
-from sensord.control.client import NoDaemon
+from sensord.control.client import Busy, NoDaemon, Refused
 from sensord.remote import encoded, follow, readable, values
 from tests.control.support import NOW
 from tests.control.test_client import Peer, answer
@@ -170,16 +170,16 @@ class DevicesTests(RemoteTestCase):
 
     def test_table(self) -> None:
         """
-        Each device is a line.
+        Each device is a line. One that was never heard is not called lost.
         """
         other = {**_DEVICE, "address": "poe/2", "name": "poe/2", "values": [], "heard": 10**15}
         self.answers([_DEVICE, other])
         first, second, third = self.lines("devices")
         self.assertEqual(first.split(), ["name", "address", "state", "heard", "values"])
         self.assertEqual(
-            second, "workshop  poe/192.168.1.7  lost   never       oven 21.5 °C, door true"
+            second, "workshop  poe/192.168.1.7  unheard  never       oven 21.5 °C, door true"
         )
-        self.assertRegex(third, r"^poe/2     poe/2            lost   \d+ d ago$")
+        self.assertRegex(third, r"^poe/2     poe/2            lost     \d+ d ago$")
 
     def test_values(self) -> None:
         """
@@ -219,7 +219,33 @@ class SendTests(RemoteTestCase):
         """
         A command that waits says until when.
         """
-        self.answers({**_DELIVERY, "state": "pending", "expires": NOW})
+        pending = {**_DELIVERY, "state": "pending", "expires": NOW}
+        peer = self.answers(pending, [{**_DEVICE, "heard": NOW}])
+        said = "poe/192.168.1.7: LED = 1: pending until 2026-11-20T17:10:50.000000Z"
+        self.assertEqual(self.lines("send", "workshop", "LED", "1"), [said])
+        self.assertTrue(peer.asked[1].startswith(b"GET /api/v1/devices "))
+
+    def test_unheard(self) -> None:
+        """
+        A command that waits for a device that was never heard says so, whether the device is
+        described or not.
+        """
+        pending = {**_DELIVERY, "state": "pending", "expires": NOW}
+        self.answers(pending, [_DEVICE], pending, [], {**pending, "expires": None}, [_DEVICE])
+        for name, end in (
+            ("workshop", "until 2026-11-20T17:10:50.000000Z"),
+            ("poe/192.168.1.7", "until 2026-11-20T17:10:50.000000Z"),
+            ("workshop", "for ever"),
+        ):
+            said = f"poe/192.168.1.7: LED = 1: pending: {name} was never heard; it waits {end}"
+            self.assertEqual(self.lines("send", "workshop", "LED", "1"), [said])
+
+    def test_unasked(self) -> None:
+        """
+        Where it cannot be told who was heard, the command is pending all the same.
+        """
+        pending = {**_DELIVERY, "state": "pending", "expires": NOW}
+        self.answers(pending, answer({"error": "no"}, b"503 Service Unavailable"))
         said = "poe/192.168.1.7: LED = 1: pending until 2026-11-20T17:10:50.000000Z"
         self.assertEqual(self.lines("send", "workshop", "LED", "1"), [said])
 
@@ -309,6 +335,23 @@ class ListTests(RemoteTestCase):
         self.assertEqual(peer.asked[1].split()[1], b"/api/v1/sinks/influx/pause")
         self.assertIn("which sink is to pause?", self.run_("sinks", "pause", code=2).stderr)
 
+    def test_forget(self) -> None:
+        """
+        A sink that is gone is forgotten after a question, or without.
+        """
+        figures = dict.fromkeys(("committed", "delivered", "dead", "expired", "backlog"), 3)
+        gone = {"name": "old", "kind": "", "state": "gone", "error": "", "oldest": None, **figures}
+        peer = self.answers([gone], [gone], gone)
+        self.assertEqual(self.lines("sinks")[1].split()[:3], ["old", "-", "gone"])
+        runner = CliRunner()
+        result = runner.invoke(main, ["sinks", "forget", "old"], input="n\n")
+        self.assertEqual(result.exit_code, 1)
+        self.assertIn("3 readings that wait for it and 3 dead letters", result.stderr)
+        self.assertEqual(len(peer.asked), 2)
+        self.run_("sinks", "forget", "old", "--yes")
+        self.assertEqual(peer.asked[2].split()[1], b"/api/v1/sinks/old/forget")
+        self.assertIn("which sink is to be forgotten?", self.run_("sinks", "forget", code=2).stderr)
+
     def test_switch(self) -> None:
         """
         A listener is started and stopped by its name, and shown as it is then.
@@ -384,6 +427,30 @@ class TailTests(RemoteTestCase):
         self.assertEqual(waited, [1.0] * 4)
         self.assertIsInstance(result.exception, Enough)
 
+    def test_unable(self) -> None:
+        """
+        A daemon that is there, but cannot answer just now, is asked again each second; stderr gives
+        its reason once.
+        """
+        begun = ("", None)
+        stopping = Refused(503, {"error": "the daemon is stopping"})
+        result, waited = self.follow(
+            [begun, ("readings", [1])],
+            stopping,
+            stopping,
+            Busy("too many"),
+            [begun, ("readings", [2])],
+            Refused(400, {"error": "nonsense"}),
+        )
+        self.assertEqual(result.stdout, "1\n2\n")
+        lost = "the daemon is gone; waiting for it\n"
+        self.assertEqual(
+            result.stderr,
+            f"{lost}the daemon is stopping; waiting for it\ntoo many; waiting for it\n"
+            f"the daemon is back\n{lost}Error: nonsense\n",
+        )
+        self.assertEqual((result.exit_code, waited), (1, [1.0] * 5))
+
     def test_never(self) -> None:
         """
         A daemon that was not there at first is not waited for.
@@ -404,7 +471,7 @@ class TailTests(RemoteTestCase):
 
     def test_refused(self) -> None:
         """
-        What the daemon refuses is not tried again, and it is asked for what is wanted.
+        What the daemon refuses at first is not tried again, and it is asked for what is wanted.
         """
         peer = self.answers(answer({"error": "it is enough"}, b"503 Service Unavailable"))
         result = self.run_("tail", "--device", "w*", "--name", "o?en", code=1)

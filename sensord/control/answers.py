@@ -14,7 +14,6 @@ from sensord.reading import Value
 from sensord.settings import DeviceSettings
 from sensord.store.archive import Current, Point
 from sensord.store.audit import Account
-from sensord.store.journal import Figures
 
 
 class Way(Protocol):
@@ -133,51 +132,6 @@ class Listening(Struct, frozen=True):
     quarantined: int
 
 
-class Outlet(Protocol):
-    """
-    A way out, as L{Outbox<sensord.sinks.outbox.Outbox>} is one.
-    """
-
-    error: str
-
-    @property
-    def kind(self) -> str:
-        """
-        What kind of sink it has.
-        """
-
-    @property
-    def state(self) -> str:
-        """
-        How it is.
-        """
-
-    async def pause(self, paused: bool) -> None:
-        """
-        Let it rest, or go on.
-        """
-
-
-class Sending(Struct, frozen=True):
-    """
-    A way out, and its line of the ledger.
-
-    @ivar error: what went wrong last; empty if nothing has since it last succeeded.
-    @ivar oldest: the time of the oldest reading of its backlog; L{None} without any.
-    """
-
-    name: str
-    kind: str
-    state: str
-    error: str
-    committed: int
-    delivered: int
-    dead: int
-    expired: int
-    backlog: int
-    oldest: int | None
-
-
 class Frame(Struct, frozen=True):
     """
     A frame in quarantine.
@@ -274,31 +228,6 @@ def listening(name: str, wire: str, way: Way, account: Account | None) -> Listen
         rejected=account.rejected,
         quarantined=account.quarantined,
     )
-
-
-def sending(sinks: Mapping[str, Outlet], lines: Sequence[Figures]) -> list[Sending]:
-    """
-    How some sinks are.
-
-    @param lines: all lines of the ledger that sinks have.
-    """
-    known = {line.sink: line for line in lines}
-    none = Figures("", 0, 0, 0, 0, 0, 0, None, False)
-    return [
-        Sending(
-            name=name,
-            kind=sink.kind,
-            state=sink.state,
-            error=sink.error,
-            committed=(line := known.get(name, none)).committed,
-            delivered=line.delivered,
-            dead=line.dead,
-            expired=line.expired,
-            backlog=line.backlog,
-            oldest=line.oldest,
-        )
-        for name, sink in sinks.items()
-    ]
 
 
 def ledger(connection: sqlite3.Connection) -> dict[str, Account]:

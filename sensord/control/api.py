@@ -16,6 +16,13 @@ JSON over HTTP. Times are microseconds since the epoch, UTC. ::
     GET  /api/v1/sinks                    the ways out, each with its line of the ledger
     POST /api/v1/sinks/<name>/pause       let one rest; what comes meanwhile waits for it
     POST /api/v1/sinks/<name>/resume      let one go on
+    POST /api/v1/sinks/<name>/forget      give up what the database has for one that is gone
+    POST /api/v1/sinks/<name>/replay      {"start": ..., "end": ..., "device": ...}: send it history
+                                          again; events, see L{sensord.control.outlets}
+    GET  /api/v1/dead-letters             readings that sinks refused, the newest first: sink, limit
+    POST /api/v1/dead-letters/retry       {"ids": [...], "sink": ..., "all": true}, one of them:
+                                          have them tried again; answered by how many of each sink
+    POST /api/v1/dead-letters/drop        the same: give them up
     GET  /api/v1/quarantine               frames without a description, the newest first:
                                           listener, limit
     GET  /api/v1/events                   live, see L{sensord.control.live}: device, name
@@ -23,17 +30,17 @@ JSON over HTTP. Times are microseconds since the epoch, UTC. ::
 C{start} and C{end} may also be what the toolbox takes, such as C{2h} or C{2025-11-20T18:00};
 without them the last 24 hours are meant. A POST has to say that it is JSON, even without a body.
 What cannot be done is answered by C{{"error": "<reason>"}} with 400 (it makes no sense), 404, 405,
-409 (it is not possible just now), 413 (too long), or 503 (the database cannot be used).
+408 (it came too slowly), 409 (it is not possible just now), 413 or 431 (it is too long), or 503
+(the database cannot be used, or takes too long).
 """
 
-import sqlite3
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import partial, wraps
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 from klein import Klein
 from msgspec import Meta, Struct
-from twisted.internet.defer import CancelledError, Deferred, DeferredLock
+from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -46,15 +53,15 @@ from sensord.control.answers import (
     History,
     Listening,
     Names,
-    Outlet,
     Way,
     devices,
     frames,
     ledger,
     listening,
-    sending,
 )
+from sensord.control.asking import answered, shielded
 from sensord.control.live import Live
+from sensord.control.outlets import Choice, Outlets, Past
 from sensord.control.query import (
     Fault,
     Trouble,
@@ -66,14 +73,10 @@ from sensord.control.query import (
     reply,
     who,
 )
+from sensord.control.sending import Outlet
 from sensord.presence import Presence
-from sensord.store.account import NotStored
-from sensord.store.journal import figures
-from sensord.store.schema import StoreError
 from sensord.store.service import Store
 from sensord.tables import meant
-
-T = TypeVar("T")
 
 #: What all paths begin with.
 ROOT = "/api/v1"
@@ -83,9 +86,6 @@ MAX_ROWS = 10_000
 
 #: The status that says what became of a command.
 _STATUS = {"sent": 200, "pending": 202, "expired": 409, "refused": 409}
-
-#: What can fail without anybody here having erred.
-_TROUBLE = (StoreError, NotStored, sqlite3.Error, OSError)
 
 
 class _Nothing(Struct):
@@ -111,6 +111,10 @@ class _Limit(Struct):
 
 class _Frames(_Limit):
     listener: str = ""
+
+
+class _Letters(_Limit):
+    sink: str = ""
 
 
 class _Patterns(Struct):
@@ -164,7 +168,7 @@ class Api:
         self._store = store
         self._commands = commands
         self._listeners = listeners
-        self._sinks = sinks
+        self._outlets = Outlets(clock, store, self._names, sinks)
         self._live = Live(clock, store, presence, commands)
         self._turns = DeferredLock()
         self._closed = False
@@ -187,12 +191,13 @@ class Api:
         """
         self._closed = True
         self._live.close()
+        self._outlets.close()
 
     @_app.route(f"{ROOT}/devices", methods=["GET"])
     @_answers
     async def _getDevices(self, request: Any) -> object:
         parameters(request, _Nothing)
-        latest = await self._wait(self._store.latest())
+        latest = await answered(self._store.latest())
         return devices(self._names, self._presence, latest, self._presence.now())
 
     @_app.route(f"{ROOT}/latest", methods=["GET"])
@@ -200,7 +205,7 @@ class Api:
     async def _getLatest(self, request: Any) -> object:
         asked = parameters(request, _Series)
         device = self._names.label(asked.device)
-        return await self._wait(self._store.latest(device or None, asked.name or None))
+        return await answered(self._store.latest(device or None, asked.name or None))
 
     @_app.route(f"{ROOT}/history", methods=["GET"])
     @_answers
@@ -210,20 +215,20 @@ class Api:
         device = self._names.label(asked.device)
         start, end = instant("start", asked.start, now), instant("end", asked.end, now)
         step = duration("step", asked.step)
-        points = await self._wait(self._store.history(device, asked.name, start, end, step))
+        points = await answered(self._store.history(device, asked.name, start, end, step))
         return History(device, asked.name, start, end, step, points)
 
     @_app.route(f"{ROOT}/commands", methods=["GET"])
     @_answers
     async def _getCommands(self, request: Any) -> object:
         limit = parameters(request, _Limit).limit
-        return await self._wait(self._commands.list(limit))
+        return await answered(self._commands.list(limit))
 
     @_app.route(f"{ROOT}/commands", methods=["POST"])
     async def _postCommand(self, request: Any) -> bytes:
         parameters(request, _Nothing)
         order = document(request, _Order)
-        delivery = await self._wait(
+        delivery = await answered(
             self._commands.send(order.address, order.variable, order.value, who(request))
         )
         return reply(request, delivery, _STATUS[delivery.state])
@@ -246,41 +251,57 @@ class Api:
         guard(request)
         switch = self._start if action == "start" else self._stop
         done = self._turns.run(lambda: Deferred.fromCoroutine(switch(name, who(request))))
-        await _shielded(done)
+        await shielded(done)
         return (await self._describe([name]))[0]
 
     @_app.route(f"{ROOT}/sinks", methods=["GET"])
     @_answers
     async def _getSinks(self, request: Any) -> object:
         parameters(request, _Nothing)
-        return sending(self._sinks, await self._wait(self._store.read(figures)))
+        return await self._outlets.describe()
 
     @_app.route(f"{ROOT}/sinks/<name>/<action>", methods=["POST"])
     @_answers
     async def _postSink(self, request: Any, name: str, action: str) -> object:
-        if action not in ("pause", "resume"):
-            why = f'a sink can "pause" or "resume"{meant(action, ("pause", "resume"))}'
-            raise Fault(404, why)
-        if name not in self._sinks:
-            raise Fault(404, f'there is no sink "{name}"{meant(name, self._sinks)}')
         parameters(request, _Nothing)
         guard(request)
-        sink = self._sinks[name]
-        await self._wait(_shielded(Deferred.fromCoroutine(sink.pause(action == "pause"))))
-        self._log.info("{name}: {action} by {who}", name=name, action=action, who=who(request))
-        return sending({name: sink}, await self._wait(self._store.read(figures)))[0]
+        return await self._outlets.switch(name, action, who(request))
+
+    @_app.route(f"{ROOT}/sinks/<name>/replay", methods=["POST"])
+    async def _postReplay(self, request: Any, name: str) -> bytes:
+        parameters(request, _Nothing)
+        self._refuse()
+        await self._outlets.replay(request, name, document(request, Past), who(request))
+        return b""
+
+    @_app.route(f"{ROOT}/dead-letters", methods=["GET"])
+    @_answers
+    async def _getLetters(self, request: Any) -> object:
+        asked = parameters(request, _Letters)
+        return await self._outlets.letters(asked.sink, asked.limit)
+
+    @_app.route(f"{ROOT}/dead-letters/retry", methods=["POST"])
+    @_answers
+    async def _postRetry(self, request: Any) -> object:
+        parameters(request, _Nothing)
+        return await self._outlets.retry(document(request, Choice), who(request))
+
+    @_app.route(f"{ROOT}/dead-letters/drop", methods=["POST"])
+    @_answers
+    async def _postDrop(self, request: Any) -> object:
+        parameters(request, _Nothing)
+        return await self._outlets.drop(document(request, Choice), who(request))
 
     @_app.route(f"{ROOT}/quarantine", methods=["GET"])
     @_answers
     async def _getQuarantine(self, request: Any) -> object:
         asked = parameters(request, _Frames)
-        return await self._wait(self._store.read(partial(frames, asked.listener, asked.limit)))
+        return await answered(self._store.read(partial(frames, asked.listener, asked.limit)))
 
     @_app.route(f"{ROOT}/events", methods=["GET"])
     async def _getEvents(self, request: Any) -> bytes:
         asked = parameters(request, _Patterns)
-        if self._closed:
-            raise Fault(503, "the daemon is stopping")
+        self._refuse()
         if request.method != b"HEAD":  # to which the answer has an end
             await self._live.serve(request, self._names.label(asked.device), asked.name)
         return b""
@@ -305,7 +326,7 @@ class Api:
         """
         How some listeners are.
         """
-        accounts = await self._wait(self._store.read(ledger))
+        accounts = await answered(self._store.read(ledger))
         wires, ways = self._names.wires, self._listeners
         return [
             listening(name, wires.get(name, ""), ways[name], accounts.get(name)) for name in names
@@ -315,8 +336,7 @@ class Api:
         way = self._listeners[name]
         if way.running:
             return
-        if self._closed:  # and the gateway closes its listeners: nobody would close this one
-            raise Fault(503, "the daemon is stopping")
+        self._refuse()  # the gateway closes its listeners: nobody would close this one
         try:
             way.startService()
         except (CannotListenError, ConfigError, OSError) as error:
@@ -331,31 +351,12 @@ class Api:
             await way.stopService()
             await way.disconnect()
 
-    async def _wait(self, asked: Deferred[T]) -> T:
+    def _refuse(self) -> None:
         """
-        Wait for an answer from elsewhere.
-
-        @raise Fault: if there is none.
+        @raise Fault: if it is too late to begin anything.
         """
-        try:
-            return await asked
-        except CancelledError:  # whoever asked has hung up
-            raise
-        except ValueError as error:
-            raise Fault(400, str(error)) from error
-        except Exception as error:
-            if not isinstance(error, _TROUBLE):
-                self._log.failure("while asking")
-            raise Fault(503, str(error)) from error
-
-
-def _shielded(running: Deferred[T]) -> Deferred[T]:
-    """
-    What goes on even when whoever waits for it has hung up.
-    """
-    made: Deferred[T] = Deferred()
-    running.addCallbacks(made.callback, made.errback)
-    return made
+        if self._closed:
+            raise Fault(503, "the daemon is stopping")
 
 
 class _Door(Resource):

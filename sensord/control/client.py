@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import closing
+from errno import EINVAL
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from click import ClickException
 from msgspec import MsgspecError, json
 
 from sensord.config import Settings
+from sensord.text import plain
 
 #: Seconds that an answer may take. Events bring at least a comment every 15 seconds.
 _PATIENCE = 40.0
@@ -25,6 +27,12 @@ _ROOT = "/api/v1"
 class NoDaemon(ClickException):
     """
     Nobody answers.
+    """
+
+
+class Busy(NoDaemon):
+    """
+    There is a daemon, but too many wait to be let in.
     """
 
 
@@ -102,8 +110,25 @@ class Client:
         @raise NoDaemon: if nobody answers, or no longer.
         @raise Refused: if the answer is an error.
         """
+        return self._follow("GET", _target(("events",), query))
+
+    def watch(self, *parts: str, body: object) -> Iterator[tuple[str, Any]]:
+        """
+        Have something done that takes long, and follow it. It is stopped when this is closed.
+
+        @param parts: of the path behind C{/api/v1}.
+        @param body: what is sent along as JSON.
+        @return: as for L{events}; it ends when that is done.
+        @raise NoDaemon: likewise.
+        @raise Refused: likewise.
+        """
+        return self._follow("POST", _target(parts, {}), json.encode(body))
+
+    def _follow(
+        self, method: str, target: str, body: bytes | None = None
+    ) -> Iterator[tuple[str, Any]]:
         with closing(self._connect()) as connection:
-            response = self._ask(connection, "GET", _target(("events",), query))
+            response = self._ask(connection, method, target, body)
             if response.status != 200:
                 self._decode(response)
             yield "", None
@@ -141,6 +166,9 @@ class Client:
         return answer
 
     def _gone(self, error: Exception) -> NoDaemon:
+        path = plain(str(self.path) if self.path.is_absolute() else f"./{self.path}")
+        if isinstance(error, BlockingIOError):
+            return Busy(f"the daemon at {path} is busy: too many wait to be let in; try again")
         if isinstance(error, FileNotFoundError | ConnectionRefusedError):
             how = "is it running? (--socket or --config says where; twistd -n sensord starts it)"
         elif isinstance(error, PermissionError):
@@ -149,7 +177,6 @@ class Client:
             how = f"there was no answer in {_PATIENCE:g} s"
         else:
             how = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        path = self.path if self.path.is_absolute() else f"./{self.path}"
         return NoDaemon(f"no daemon answers at {path}: {how}")
 
 
@@ -174,4 +201,6 @@ class _Connection(HTTPConnection):
         """
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
+        if "\0" in self._path:  # the system would take what is before it, or an abstract name
+            raise OSError(EINVAL, "the path of a socket cannot have a NUL in it")
         self.sock.connect(self._path)

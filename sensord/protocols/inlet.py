@@ -2,6 +2,7 @@
 What all links of one listener share: where what they receive is decoded and stored.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +16,11 @@ from sensord.rarely import Rarely
 from sensord.reading import Intake
 from sensord.sources import Source
 from sensord.store.account import Account
+
+#: How much is shown of what is not taken: characters of text, bytes of anything else.
+_LENGTH, _BYTES = 64, 32
+
+_TEXT = re.compile(rb"[ -~\t\r\n]+").fullmatch
 
 
 class Inlet:
@@ -78,5 +84,16 @@ class Inlet:
             kind=kind,
             host=host,
             why=why,
-            data=data[:32].hex(" ") or "(no bytes)",
+            data=_shown(data),
         )
+
+
+def _shown(data: bytes) -> str:
+    """
+    Bytes for whoever reads the log: text as text, anything else in hex.
+    """
+    if not data:
+        return "(no bytes)"
+    if _TEXT(data):
+        return repr(data[:_LENGTH].decode()) + ("..." if len(data) > _LENGTH else "")
+    return data[:_BYTES].hex(" ")

@@ -79,11 +79,12 @@ class StreamProtocol(Protocol):
         Begin; if devices are held back just now, by waiting.
         """
         self.factory.connections.add(self)
+        transport: Any = self.transport
         if ITCPTransport.providedBy(self.transport):
             # One that vanished without a word would keep its place for ever where there is no
             # idle time.
-            self.transport.setTcpKeepAlive(True)
-            self.transport.bufferSize = _TURN
+            transport.setTcpKeepAlive(True)
+            transport.bufferSize = _TURN
         if self.factory.held:
             self.steer()
 

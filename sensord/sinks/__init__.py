@@ -4,14 +4,26 @@ reads the journal for it and deals with whatever goes wrong; a sink itself only 
 says why it could not.
 """
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Protocol, runtime_checkable
 
 from twisted.internet.defer import Deferred
 
 from sensord.store.journal import Entry, Series
 
-__all__ = ["Entry", "Misconfigured", "Poison", "Series", "Sink", "SinkError", "Transient"]
+__all__ = [
+    "Entry",
+    "Misconfigured",
+    "Particular",
+    "Poison",
+    "Preparing",
+    "Series",
+    "Sink",
+    "SinkError",
+    "Transient",
+    "late",
+]
 
 
 class SinkError(Exception):
@@ -83,3 +95,46 @@ class Sink(Protocol):
         @return: fires when the other side has them for good; fails with a L{SinkError}. Any other
             failure is a fault of ours, and treated as transient.
         """
+
+
+@runtime_checkable
+class Preparing(Sink, Protocol):
+    """
+    A sink that can make a batch ready while another one is being written.
+    """
+
+    def prepare(self, batch: Sequence[Entry]) -> None:
+        """
+        Begin to make ready what is to be written next, unless something comes in between.
+        """
+
+
+@runtime_checkable
+class Particular(Sink, Protocol):
+    """
+    A sink that does not write readings which come out of turn as it writes others: dead letters
+    that are tried again, and history that is sent again.
+
+    @ivar once: why it cannot have history again; empty if it can.
+    """
+
+    once: str
+
+    def late(self, batch: Sequence[Entry], again: bool) -> Deferred[None]:
+        """
+        Pass on readings out of turn. What the other side takes for the present is not to be set
+        back by them.
+
+        @param batch: as for L{write}.
+        @param again: whether they are wanted even if they were passed on before.
+        @return: likewise.
+        """
+
+
+def late(sink: Sink, again: bool) -> Callable[[Sequence[Entry]], Deferred[None]]:
+    """
+    How a sink is given readings out of turn.
+
+    @param again: whether they are wanted even if they were passed on before.
+    """
+    return partial(sink.late, again=again) if isinstance(sink, Particular) else sink.write

@@ -17,9 +17,10 @@ lines end in LF::
     time,device,name,value,unit
     2026-11-20T12:07:31.482915Z,pages/1,temperature,23.456789,°C
 
-Each reading is written exactly once, whatever happens. Beside the files lies the state,
-C{.sensord-<sink>.json}, which is only ever replaced as a whole. A batch is written in three steps,
-each of which is on the disk before the next begins:
+Each reading is written exactly once, whatever happens, and once more for each time that somebody
+asks for it again. Beside the files lies the state, C{.sensord-<sink>.json}, which is only ever
+replaced as a whole. A batch is written in three steps, each of which is on the disk before the next
+begins:
 
  1. the state says which files are about to grow, and how long they are;
  2. the files grow, each by one write;
@@ -34,46 +35,33 @@ a journal that is begun anew counts from 1 again.
 
 A message can be cut in two by the end of a batch. Its row is written nevertheless, the state says
 that it was the last one, and if the next batch begins with more of the message, this goes to the
-end of that row. To undo it, the end of the line is put back to where it was.
+end of that row. To undo it, the end of the line is put back to where it was. If something else
+stands behind that row by then, such as readings that were asked for again, the message gets another
+row, with all of it.
 """
 
-import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from msgspec import MsgspecError, Struct, json
+from msgspec import MsgspecError, Struct, json, structs
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
 from sensord.outlets import CsvSettings
 from sensord.sinks import Entry, Poison, SinkError, Transient
 from sensord.sinks.disk import Disk
+from sensord.sinks.rows import clock, day, field, owned
 from sensord.store.service import Run
-
-#: How many devices are remembered by the names of their files. Without a limit, a peer that makes
-#: up ids would let the state grow, which is written twice for each batch.
-_MAX_OWNERS = 1_000
-
-#: The longest part of a file's name that a device has a say in. Ids of 300 characters would fit no
-#: file system.
-_MAX_NAME = 100
 
 #: How much of the last row the state keeps. A device that always says the same time would make one
 #: row of all that it sends, and the state grow with it.
 _MAX_ROW = 16_384
 
 _HEADER = "time,device,name,value,unit\n"
-
-#: What a field cannot contain without quotes.
-_QUOTED = re.compile('[,"\r\n]|^ | $')
-
-#: What the name of a file should not contain: an id of C{../x} would get it out of its folder.
-_UNFIT = re.compile("[^A-Za-z0-9.-]")
 
 _MESSAGE_LAYOUT, _READING_LAYOUT = "iot", "tidy"
 
@@ -102,12 +90,14 @@ class _State(Struct):
         their last line is being written over.
     @ivar tail: what may have to be continued.
     @ivar owners: the addresses of devices by the names of their files.
+    @ivar late: the same as C{done}, for readings that come out of turn.
     """
 
     done: dict[int, int] = {}
     growing: dict[str, tuple[int, bool]] = {}
     tail: _Tail | None = None
     owners: dict[str, str] = {}
+    late: dict[int, int] = {}
 
 
 _decode = json.Decoder(_State).decode
@@ -137,6 +127,7 @@ class CsvSink:
     """
 
     most = 1_000  # the state has all of them, and is written twice
+    once = ""
 
     _log = Logger()
 
@@ -179,6 +170,13 @@ class CsvSink:
         """
         return self._run(partial(self._write, batch))
 
+    def late(self, batch: Sequence[Entry], again: bool) -> Deferred[None]:
+        """
+        Write readings out of turn: those that were refused before once, too; history that somebody
+        wants again as often as that.
+        """
+        return self._run(partial(self._late, batch, again))
+
     def _write(self, batch: Sequence[Entry]) -> None:
         state = self._load()
         fresh = [entry for entry in batch if state.done.get(entry.id) != entry.time]
@@ -190,21 +188,39 @@ class CsvSink:
         if len(done) > self.most:
             done.clear()  # they are of a journal that is no more
         done.update((entry.id, entry.time) for entry in batch)
+        self._put(fresh, state, structs.replace(state, done=done), True)
+
+    def _late(self, batch: Sequence[Entry], again: bool) -> None:
+        state = self._load()
+        after, fresh = state, batch
+        if not again:
+            fresh = [entry for entry in batch if state.late.get(entry.id) != entry.time]
+            after = structs.replace(state, late={entry.id: entry.time for entry in batch})
+        if fresh:
+            self._refuse(fresh)
+            self._put(fresh, state, after, False)
+
+    def _put(self, entries: Sequence[Entry], state: _State, after: _State, tailed: bool) -> None:
+        """
+        Write readings, and remember that.
+
+        @param after: what is remembered from then on, but for the last row.
+        @param tailed: whether they may continue the last row, and others theirs.
+        """
         self._state = None  # what is on the disk counts, until all has been written
         try:
             self._disk.prepare(self._folder)
-            rows = self._messages(state, fresh) if self._iot else self._readings(fresh)
-            self._state = self._grow(state, done, rows)
+            tail = state.tail if tailed else None
+            rows = self._messages(state, entries, tail) if self._iot else self._readings(entries)
+            self._state = self._grow(state, after, rows, tailed)
         except OSError as error:
             with suppress(Transient):
                 self._load()  # which undoes it; if not now, then before anything else is written
             raise _failed(error, self._folder) from error
 
-    def _grow(self, state: _State, done: dict[int, int], rows: Iterable[_Row]) -> _State:
+    def _grow(self, state: _State, after: _State, rows: Iterable[_Row], tailed: bool) -> _State:
         """
-        Write rows, and remember that.
-
-        @param done: the readings that may come again from then on.
+        Write rows, and remember that; see L{_put}.
         """
         writes: dict[str, tuple[int, bytearray]] = {}
         growing = {}
@@ -223,14 +239,14 @@ class CsvSink:
                 elif end != b"\n":
                     text = "\n" + text  # somebody else has written to it
             writes[row.file][1].extend(f"{text}\n".encode(errors="backslashreplace"))
-        self._save(_State(state.done, growing, state.tail, state.owners))
+        self._save(structs.replace(state, growing=growing))
         for file, (at, data) in writes.items():
             self._disk.put(self._folder / file, at, bytes(data))
         tail = None
         if self._iot and row is not None and len(row.text) <= _MAX_ROW:
             at, data = writes[row.file]
             tail = _Tail(row.file, row.address, row.time, row.text, at + len(data))
-        return self._save(_State(done, {}, tail, state.owners))
+        return self._save(structs.replace(after, tail=tail if tailed else state.tail))
 
     def _load(self) -> _State:
         """
@@ -243,7 +259,7 @@ class CsvSink:
                 state = self._read()
                 if state.growing:
                     self._undo(state.growing)
-                    state = self._save(_State(state.done, {}, state.tail, state.owners))
+                    state = self._save(structs.replace(state, growing={}))
             except OSError as error:
                 raise _failed(error, self._folder) from error
             self._state = state
@@ -304,11 +320,13 @@ class CsvSink:
         seconds, rest = divmod(when, 1_000_000)
         return (self._localtime if self._iot else time.gmtime)(seconds), rest
 
-    def _messages(self, state: _State, entries: Sequence[Entry]) -> Iterator[_Row]:
+    def _messages(
+        self, state: _State, entries: Sequence[Entry], tail: _Tail | None
+    ) -> Iterator[_Row]:
         """
-        Rows of the layout C{iot}, of which the first may continue the one that was written last.
+        Rows of the layout C{iot}, of which the first may continue one that was written before.
         """
-        tail, row = state.tail, None
+        row = None
         if tail is not None:
             row = _Row(tail.file, tail.row, tail.address, tail.time, tail)
         for entry in entries:
@@ -317,8 +335,8 @@ class CsvSink:
                 if row is not None and (row.before is None or row.text != row.before.row):
                     yield row
                 date, rest = self._clock(entry.time)
-                file = f"IoTD{_owned(state.owners, address)}_{_day(date)}.csv"
-                row = _Row(file, f"{_moment(date)}.{rest:06d}", address, entry.time)
+                file = f"IoTD{owned(state.owners, address)}_{day(date)}.csv"
+                row = _Row(file, f"{clock(date)}.{rest:06d}", address, entry.time)
             row.text += f", {entry.value:f}"
         if row is not None:
             yield row
@@ -329,49 +347,15 @@ class CsvSink:
         """
         for entry in entries:
             date, rest = self._clock(entry.time)
-            year, month, day, *_rest = date
+            year, month, number, *_rest = date
             fields = (
-                f"{year:04d}-{month:02d}-{day:02d}T{_moment(date)}.{rest:06d}Z",
-                _field(entry.series.device),
-                _field(entry.series.name),
-                _field(entry.value),
-                _field(entry.series.unit),
+                f"{year:04d}-{month:02d}-{number:02d}T{clock(date)}.{rest:06d}Z",
+                field(entry.series.device),
+                field(entry.series.name),
+                field(entry.value),
+                field(entry.series.unit),
             )
-            yield _Row(f"sensord_{_day(date)}.csv", ",".join(fields))
-
-
-def _owned(owners: dict[str, str], address: str) -> str:
-    """
-    What the files of a device are called, which no others are.
-
-    @param owners: is added to.
-    """
-    listener, _slash, id = address.partition("/")
-    name = id or listener
-    if name.isascii() and name.isdecimal():
-        name = name.zfill(3)
-    for one in (_UNFIT.sub("_", text)[:_MAX_NAME] for text in (name, f"{name}-{listener}")):
-        if one not in owners and len(owners) < _MAX_OWNERS:
-            owners[one] = address
-        if owners.get(one) == address:
-            return one
-    mark = blake2b(address.encode(errors="backslashreplace"), digest_size=8).hexdigest()
-    return f"{_UNFIT.sub('_', name)[:_MAX_NAME]}-{mark}"
-
-
-def _day(date: time.struct_time) -> str:
-    return f"{date.tm_year:04d}{date.tm_mon:02d}{date.tm_mday:02d}"
-
-
-def _moment(date: time.struct_time) -> str:
-    return f"{date.tm_hour:02d}:{date.tm_min:02d}:{date.tm_sec:02d}"
-
-
-def _field(value: object) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    text = value if isinstance(value, str) else repr(value)
-    return '"' + text.replace('"', '""') + '"' if _QUOTED.search(text) else text
+            yield _Row(f"sensord_{day(date)}.csv", ",".join(fields))
 
 
 def _failed(error: OSError, folder: Path) -> Transient:

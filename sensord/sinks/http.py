@@ -83,7 +83,7 @@ class Client:
 
     @param place: how what goes wrong calls the server.
     @param agent: what requests go through; for tests.
-    @param patience: seconds that an answer may take.
+    @param patience: seconds that an answer may take; by default, L{ANSWER}.
     @param now: the time of day, in seconds since the epoch; by default, the reactor's.
     """
 
@@ -92,14 +92,14 @@ class Client:
         reactor: Any,
         place: str,
         agent: IAgent | None = None,
-        patience: float = ANSWER,
+        patience: float | None = None,
         now: Callable[[], float] | None = None,
     ) -> None:
         self._now = now or reactor.seconds
         self._reactor = reactor
         self._place = place
         self._agent = agent
-        self._patience = patience
+        self._patience = ANSWER if patience is None else patience
         self._client: HTTPClient | None = None
         self._pool: HTTPConnectionPool | None = None
 

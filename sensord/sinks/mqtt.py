@@ -1,6 +1,12 @@
 """
 Readings to an MQTT broker. Each is said with QoS 1, and has been passed on when the broker has
 confirmed it.
+
+What comes out of turn (history that somebody wants again, dead letters that are tried again) is
+said on the same topics and never retained, so that it does not set back what the broker keeps as
+the latest. Who listens takes it for the present all the same, unless it looks at the time, which
+stands in the format C{json} only. So history is not said again to those of whom it is known that
+they do not look: Home Assistant, and emoncms.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -45,6 +51,7 @@ class MqttSink:
         broker: Callable[..., Any] = Broker,
     ) -> None:
         self._settings = settings
+        self.once = _once(settings)
         self._status = f"{settings.prefix}/{STATUS}"
         terms = Terms(Publication(self._status, _OFFLINE, True), inflight=settings.inflight)
         self._broker: Broker = broker(reactor, BrokerSettings.of(settings), settings.name, terms)
@@ -89,6 +96,14 @@ class MqttSink:
         """
         return Deferred.fromCoroutine(self._write(batch))
 
+    def late(self, batch: Sequence[Entry], again: bool) -> Deferred[None]:
+        """
+        Say what was read before.
+
+        @return: fires when the broker has confirmed all of it.
+        """
+        return Deferred.fromCoroutine(self._late(batch))
+
     def forget(self, device: str) -> None:
         """
         A device is gone for good: what was announced and kept of it is removed, now or with the
@@ -101,7 +116,15 @@ class MqttSink:
             self._gone.update(topics if self._settings.retain else topics[:1])
             self._empty()
 
-    async def _write(self, batch: Sequence[Entry]) -> None:
+    async def _late(self, batch: Sequence[Entry]) -> None:
+        await self._connect()
+        settings = self._settings
+        await self._confirm(list(FORMATS[settings.format](settings.prefix, batch, False)))
+
+    async def _connect(self) -> None:
+        """
+        @raise SinkError: if there is no connection.
+        """
         try:
             await self._broker.whenConnected()
         except Unavailable as error:
@@ -110,6 +133,20 @@ class MqttSink:
             if error.code in UNFIT:  # which was about something else
                 raise Transient(str(error)) from error
             raise Misconfigured(str(error)) from error
+
+    async def _confirm(self, said: Sequence[Said]) -> None:
+        """
+        Say something.
+
+        @raise SinkError: if not all of it is confirmed.
+        """
+        outcome = await DeferredList(
+            [self._broker.publish(one) for one in said], consumeErrors=True, fireOnOneErrback=False
+        )
+        _judge(said, outcome)
+
+    async def _write(self, batch: Sequence[Entry]) -> None:
+        await self._connect()
         news = self._discovery.meet(batch) if self._discovery is not None else []
         self._gone.difference_update(one.topic for one in news)
         entries = self._whole(batch)
@@ -118,10 +155,7 @@ class MqttSink:
         )
         self._gone.difference_update(one.topic for one in said)
         self._say(news)
-        outcome = await DeferredList(
-            [self._broker.publish(one) for one in said], consumeErrors=True, fireOnOneErrback=False
-        )
-        _judge(said, outcome)
+        await self._confirm(said)
         if self._settings.format != "value":
             last = moment(batch[-1])
             self._tail = [entry for entry in entries if moment(entry) == last][-_MOMENT:]
@@ -180,6 +214,17 @@ class MqttSink:
                 name=self._settings.name,
                 why=failure.getErrorMessage(),
             )
+
+
+def _once(settings: MqttSettings) -> str:
+    """
+    Why history cannot be said again; empty if it can.
+    """
+    if settings.discovery:
+        return "Home Assistant would take what is sent again for what is measured now"
+    if settings.format == "emonhub":
+        return "frames have no time: what is sent again would be taken for what is measured now"
+    return ""
 
 
 def _judge(said: Sequence[Said], outcome: Sequence[tuple[bool, Any]]) -> None:

@@ -4,8 +4,8 @@ only when that has succeeded. So a sink that is down for a week loses nothing, a
 another.
 """
 
-import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from random import random
 from typing import Any
 
@@ -16,21 +16,14 @@ from twisted.logger import Logger
 
 from sensord.outlets import SinkSettings
 from sensord.rarely import Rarely
-from sensord.sinks import Entry, Misconfigured, Poison, Series, Sink, SinkError, Transient
+from sensord.sinks import Entry, Misconfigured, Particular, Sink
+from sensord.sinks.ahead import Ahead
+from sensord.sinks.delivery import TROUBLE, Line, delay, deliver
+from sensord.sinks.errands import Errand
+from sensord.sinks.replay import Replay, Replays
+from sensord.sinks.retry import Retry
 from sensord.store import journal
-from sensord.store.account import NotStored
-from sensord.store.schema import StoreError
 from sensord.store.service import Store
-
-#: Seconds between two attempts: at first, and at most; and while somebody has to do something.
-_FIRST, _MOST, _MISCONFIGURED = 1.0, 300.0, 60.0
-
-#: The longest that the other side can ask to be left alone, in seconds. Without it, a sink could be
-#: put to sleep for ever by one header.
-_LONGEST = 3600.0
-
-#: How much of a delay is left to chance, so that gateways do not all come back in one moment.
-_JITTER = 0.2
 
 #: Seconds that a batch under way may take when the gateway stops.
 _GRACE = 5.0
@@ -42,22 +35,18 @@ _EXPIRE = 60.0
 #: first.
 _BUSY = 5_000
 
-#: What is not our fault.
-_TROUBLE = (SinkError, StoreError, NotStored, sqlite3.Error)
+#: The states that show what is sent out of turn, the worst last.
+_STATES = ("flowing", "retrying", "misconfigured")
 
-_NONE: Mapping[int, str] = {}
-
-#: Seconds until a backlog is drained further after it gave way to live readings.
-_YIELD = 0.05
+#: Seconds until another look while a backlog gives way to live readings, and how often it looks
+#: before it goes on with one batch all the same.
+_YIELD, _YIELDS = 0.05, 20
 
 
 class Outbox(Service):
     """
     What a sink still has to deal with.
 
-    @ivar state: C{flowing}, C{retrying}, C{misconfigured}, C{paused}, or C{held} if the settings
-        say that it is not to send.
-    @ivar error: what went wrong last; empty if nothing has since it last succeeded.
     @param chance: a number from 0 to 1, a new one each time.
     """
 
@@ -73,7 +62,6 @@ class Outbox(Service):
         chance: Callable[[], float] = random,
     ) -> None:
         self.name = settings.name
-        self.error = ""
         self._clock = clock
         self._store = store
         self._sink = sink
@@ -81,14 +69,21 @@ class Outbox(Service):
         self._chance = chance
         self._rarely = Rarely(self._log, clock)
         self._age, self._most = settings.limits()
-        self._known: dict[int, Series] = {}
+        self._ahead = Ahead(self.name, store, sink)
+        self._line = Line(clock)
+        self._write = partial(self._line.write, sink.write)
+        self._replays = Replays(self.name, store, sink, self._line)
+        retry = Retry(self.name, clock, store, sink, self._line)
+        self._retrying = self._errand("dead letters", retry.step)
+        self._replaying = self._errand("readings of a replay", self._replays.step)
+        self._errands = self._retrying, self._replaying
+        self._error = ""
         self._failures = 0
         self._misconfigured = False
         self._paused = False
         self._expired = float("-inf")
         self._sleeping: tuple[Deferred[None], IDelayedCall | None, bool] | None = None
         self._ran: Deferred[None] | None = None
-        self._writing: Deferred[None] | None = None
         self._unfollow: Callable[[], None] = lambda: None
 
     @property
@@ -101,7 +96,37 @@ class Outbox(Service):
     @property
     def state(self) -> str:
         """
-        How it is.
+        How it is: C{flowing}, C{retrying}, C{misconfigured}, C{paused}, or C{held} if the settings
+        say that it is not to send.
+        """
+        state = self._rhythm()
+        if state != "flowing":
+            return state
+        return max((errand.state for errand in self._errands), key=_STATES.index)
+
+    @property
+    def error(self) -> str:
+        """
+        What went wrong last; empty if nothing has since it last succeeded.
+        """
+        return self._error or next((one.error for one in self._errands if one.error), "")
+
+    @property
+    def unable(self) -> str:
+        """
+        Why it cannot be sent history again just now; empty if it can.
+        """
+        if not self.running:
+            return "the daemon is stopping"
+        if not self._settings.active:
+            return f"{self.name} is held: the settings say active = false"
+        if self._replays.current is not None:
+            return f"{self.name} has a replay that is under way already"
+        return self._sink.once if isinstance(self._sink, Particular) else ""
+
+    def _rhythm(self) -> str:
+        """
+        How the passing on of what comes in is.
         """
         if not self._settings.active:
             return "held"
@@ -116,6 +141,7 @@ class Outbox(Service):
         Begin where it ended. The store is open.
         """
         super().startService()
+        self._line.open()
         self._sink.start()
         self._unfollow = self._store.follow(lambda _readings: self._wake(False))
         ran: Deferred[None] = Deferred()
@@ -135,17 +161,17 @@ class Outbox(Service):
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
-        grace = self._clock.callLater(_GRACE, self._giveUp)
+        grace = self._clock.callLater(_GRACE, self._line.cut)
         self._wake(True)
+        if self._replays.current is not None:
+            self._replays.current.stop("the daemon is stopping")
+        for errand in self._errands:
+            await errand.stop()
         if self._ran is not None:
             await self._ran
         if grace.active():
             grace.cancel()
         await self._sink.stop()
-
-    def _giveUp(self) -> None:
-        if self._writing is not None:
-            self._writing.cancel()
 
     async def pause(self, paused: bool) -> None:
         """
@@ -156,34 +182,57 @@ class Outbox(Service):
         await self._store.write(lambda connection: journal.pause(connection, self.name, paused))
         self._paused = paused
         self._failures, self._misconfigured = 0, False
+        self._line.hurry()
         self._wake(True)
+        self._go()
+
+    def retry(self) -> None:
+        """
+        There are dead letters that are to be tried again.
+        """
+        self._retrying.ask()
+
+    def replay(self, start: int, end: int, device: str = "") -> Replay:
+        """
+        Send history again, unless it is L{unable}.
+
+        @param start: the first time, in microseconds since the epoch.
+        @param end: likewise, not included.
+        @param device: only what this one has measured; empty is all.
+        """
+        replay = Replay(self.name, start, end, device, lambda: self._replaying.hindrance)
+        self._replays.begin(replay)
+        self._replaying.ask()
+        return replay
 
     async def _run(self) -> None:
         """
         Pass on what there is, and wait for more.
         """
         await self._begin()
+        if self.running:  # not before it is known whether it is paused
+            for errand in self._errands:
+                errand.start()
         while self.running:
             await self._expire()
             if self._paused or not self._settings.active:
                 await self._sleep(_EXPIRE)
                 continue
             try:
-                batch = await self._store.read(
-                    lambda connection: journal.upcoming(
-                        connection, self.name, self._sink.most, self._known
-                    )
-                )
+                batch = await self._ahead.take()
                 if batch:
-                    await self._deliver(batch)
+                    self._ahead.look(batch)
+                    await deliver(batch, self._write, self._advance)
             except CancelledError:
                 continue  # it is being stopped
             except Exception as error:
-                if not isinstance(error, _TROUBLE) and not self._failures:
+                self._ahead.forget()
+                if not isinstance(error, TROUBLE) and not self._failures:
                     self._log.failure("{name}", name=self.name)
                 await self._sleep(self._fail(error))
                 continue
             await self._rest(len(batch))
+        self._ahead.forget()
 
     async def _begin(self) -> None:
         """
@@ -212,44 +261,12 @@ class Outbox(Service):
             await self._sleep(None, gathering=True)
         elif count < self._sink.most:
             await self._sleep(self._settings.interval, gathering=True)
-        while self.running and self._store.pending > _BUSY:
+        for _ in range(_YIELDS):
+            if self._store.pending <= _BUSY:
+                return
             await self._sleep(_YIELD)
 
-    async def _deliver(self, batch: Sequence[Entry], dead: Mapping[int, str] = _NONE) -> None:
-        """
-        Pass on a batch. What is poison becomes a dead letter: if the other side does not say what
-        it is, it is looked for by halves.
-
-        @param dead: why entries are poison, as far as it is known, by their ids.
-        @raise SinkError: if the batch has to come again, or a part of it: what was passed on before
-            does not.
-        """
-        found = dict(dead)
-        while good := [entry for entry in batch if entry.id not in found]:
-            try:
-                await self._write(good)
-                break
-            except Poison as poison:
-                bad = poison.ids & {entry.id for entry in good}
-                if len(good) == 1:
-                    bad = frozenset([good[0].id])
-                if not bad:
-                    half = len(batch) // 2
-                    await self._deliver(batch[:half], found)
-                    await self._deliver(batch[half:], found)
-                    return
-                found |= dict.fromkeys(bad, str(poison))
-        await self._advance(batch, found)
-
-    async def _write(self, entries: Sequence[Entry]) -> None:
-        self._writing = self._sink.write(entries)
-        try:
-            await self._writing
-        finally:
-            self._writing = None
-
-    async def _advance(self, batch: Sequence[Entry], found: Mapping[int, str]) -> None:
-        dead = {entry.id: found[entry.id] for entry in batch if entry.id in found}
+    async def _advance(self, batch: Sequence[Entry], dead: Mapping[int, str]) -> None:
         await self._store.write(
             lambda connection: journal.advance(connection, self.name, batch, dead)
         )
@@ -262,9 +279,20 @@ class Outbox(Service):
                 count=sum(each == why for each in dead.values()),
                 why=why,
             )
-        if self._failures:
+        failed, self._failures, self._misconfigured, self._error = self._failures, 0, False, ""
+        if failed:
             self._log.info("{name}: readings are passed on again", name=self.name)
-        self._failures, self._misconfigured, self.error = 0, False, ""
+            self._go()
+
+    def _errand(self, what: str, step: Callable[[], Awaitable[bool]]) -> Errand:
+        return Errand(self.name, what, self._clock, self._store, step, self._rhythm, self._chance)
+
+    def _go(self) -> None:
+        """
+        Let what is sent out of turn see how things are now.
+        """
+        for errand in self._errands:
+            errand.wake(True)
 
     def _fail(self, error: Exception) -> float:
         """
@@ -272,7 +300,7 @@ class Outbox(Service):
 
         @return: the seconds to wait.
         """
-        self.error = str(error) or type(error).__name__
+        self._error = str(error) or type(error).__name__
         misconfigured = isinstance(error, Misconfigured)
         if not self._failures or misconfigured != self._misconfigured:
             say = self._log.error if misconfigured else self._log.warn
@@ -280,17 +308,11 @@ class Outbox(Service):
                 "{name}: readings cannot be passed on ({error}); they are kept, and it is tried"
                 " again",
                 name=self.name,
-                error=self.error,
+                error=self._error,
             )
         self._failures += 1
         self._misconfigured = misconfigured
-        delay = min(_FIRST * 2.0 ** min(self._failures - 1, 16), _MOST)
-        if misconfigured:
-            delay = _MISCONFIGURED
-        delay *= 1 + _JITTER * self._chance()
-        if isinstance(error, Transient):
-            delay = max(delay, min(error.after, _LONGEST))
-        return delay
+        return delay(self._failures, error, self._chance())
 
     async def _expire(self) -> None:
         """
@@ -309,6 +331,7 @@ class Outbox(Service):
             self._fail(error)
             return
         if gone is not None:
+            self._ahead.forget()
             count, start, end = gone
             self._log.error(
                 "{name}: {count} readings from {start} to {end} (microseconds) were given up, since"
@@ -348,8 +371,8 @@ class Outbox(Service):
         slept, timer, gathering = self._sleeping
         if not now:
             if gathering:
-                delay = self._settings.interval
-                self._sleeping = slept, self._clock.callLater(delay, self._wake, True), False
+                seconds = self._settings.interval
+                self._sleeping = slept, self._clock.callLater(seconds, self._wake, True), False
             return
         self._sleeping = None
         if timer is not None and timer.active():

@@ -61,6 +61,9 @@ def audit(archive: Archive) -> Audit:
         held = _number(connection, "SELECT count(*) FROM quarantine")
         expired = _number(connection, "SELECT value FROM meta WHERE key = 'expired_readings'")
         dropped = _number(connection, "SELECT value FROM meta WHERE key = 'expired_quarantine'")
+        letters = dict(
+            connection.execute("SELECT sink, count(*) FROM dead_letters GROUP BY sink").fetchall()
+        )
         orphans = _number(
             connection, "SELECT count(*) FROM readings WHERE series NOT IN (SELECT id FROM series)"
         )
@@ -74,6 +77,10 @@ def audit(archive: Archive) -> Audit:
         outcomes = sink.delivered + sink.dead + sink.expired + sink.backlog
         if sink.committed != outcomes:
             faults.append(f"{sink.sink}: committed {sink.committed}, accounted for {outcomes}")
+        if sink.dead != (kept := letters.pop(sink.sink, 0)):
+            faults.append(f"{sink.sink}: {sink.dead} dead letters, of which {kept} are there")
+    for name, kept in letters.items():
+        faults.append(f"{name}: {kept} dead letters of a sink that is not there")
     committed = sum(one.committed for one in accounts)
     if committed != readings + expired:
         faults.append(f"committed {committed}, in the journal or expired {readings + expired}")

@@ -1,20 +1,26 @@
 """
-The journal as sinks read it: how far each has come, what became of what it read, and the dead
-letters. All of these are jobs for L{Store.read<sensord.store.service.Store.read>} and
-L{Store.write<sensord.store.service.Store.write>}.
+The journal as sinks read it: how far each has come, and what became of what it read. All of these
+are jobs for L{Store.read<sensord.store.service.Store.read>} and
+L{Store.write<sensord.store.service.Store.write>}. For the dead letters see
+L{sensord.store.letters}.
 """
 
 import json
 import sqlite3
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, convert
 
 from sensord.reading import Value
 from sensord.store.database import fromColumn
 
 #: What all sinks together have to account for.
 _COMMITTED = "(SELECT coalesce(sum(committed), 0) FROM ledger)"
+
+#: How many places of the journal are looked at in one go. Without a limit, a replay of one rare
+#: device would let nobody else read for as long as it takes to go through all that is stored.
+_LOOK = 50_000
 
 
 class Series(Struct, frozen=True):
@@ -48,6 +54,22 @@ class Entry(Struct, frozen=True, gc=False):
     value: Value
 
 
+class Span(Struct, frozen=True):
+    """
+    What a sink is to have again.
+
+    @ivar last: the last place in the journal that counts.
+    @ivar start: the first time, in microseconds since the epoch.
+    @ivar end: likewise, not included.
+    @ivar device: only what this one has measured; empty is all.
+    """
+
+    last: int
+    start: int
+    end: int
+    device: str = ""
+
+
 class Figures(Struct, frozen=True):
     """
     The line of one sink.
@@ -56,10 +78,11 @@ class Figures(Struct, frozen=True):
     @ivar committed: readings that it has to account for.
     @ivar delivered: those that it has passed on.
     @ivar dead: those that it never will, which are kept as dead letters.
-    @ivar expired: those that were given up, since it was away for too long.
+    @ivar expired: those that were given up, since it was away for too long, or dropped.
     @ivar backlog: those that are still to come.
     @ivar oldest: the time of the first of these, in microseconds; L{None} without any.
     @ivar paused: whether somebody has stopped it.
+    @ivar dropped: those of the expired that were dead letters before somebody dropped them.
     """
 
     sink: str
@@ -71,6 +94,7 @@ class Figures(Struct, frozen=True):
     backlog: int
     oldest: int | None
     paused: bool
+    dropped: int = 0
 
 
 def enter(connection: sqlite3.Connection, sink: str, beginning: bool) -> None:
@@ -89,27 +113,75 @@ def enter(connection: sqlite3.Connection, sink: str, beginning: bool) -> None:
 
 
 def upcoming(
-    connection: sqlite3.Connection, sink: str, most: int, known: dict[int, Series]
+    connection: sqlite3.Connection, sink: str, most: int, known: dict[int, Series], after: int = 0
 ) -> list[Entry]:
     """
     What a sink has to deal with next, in the order of the journal.
 
     @param known: series by their ids; those that are met for the first time are added.
+    @param after: a place in the journal up to which it is being dealt with already.
     """
     rows = connection.execute(
         "SELECT id, series, time, value FROM readings"
-        " WHERE id > (SELECT position FROM cursors WHERE sink = ?) ORDER BY id LIMIT ?",
-        (sink, most),
+        " WHERE id > max(?, (SELECT position FROM cursors WHERE sink = ?)) ORDER BY id LIMIT ?",
+        (after, sink, most),
     ).fetchall()
-    for missing in {row[1] for row in rows} - known.keys():
-        device, name, unit, tags, address = connection.execute(
-            "SELECT device, name, unit, tags, address FROM series WHERE id = ?", (missing,)
-        ).fetchone()
-        known[missing] = Series(device, name, unit, json.loads(tags), address)
-    return [
-        Entry(id, known[series], time, fromColumn(value) if value.__class__ is bytes else value)
-        for id, series, time, value in rows
-    ]
+    return _entries(connection, rows, known)
+
+
+def past(
+    span: Span, after: int, most: int, known: dict[int, Series], connection: sqlite3.Connection
+) -> tuple[list[Entry], int]:
+    """
+    What the journal has of a span of time, in its order; at one go no more than is read quickly.
+
+    @param after: a place in the journal; what comes behind it is looked at.
+    @param known: as for L{upcoming}.
+    @return: what was found, and up to where all has been looked at.
+    """
+    upto = min(after + _LOOK, span.last)
+    rows = connection.execute(
+        # In the order of the journal, and without sorting: not by the index of times.
+        "SELECT id, series, time, value FROM readings NOT INDEXED WHERE id > ? AND id <= ?"
+        " AND time >= ? AND time < ? AND (? OR series IN (SELECT id FROM series WHERE device = ?))"
+        " ORDER BY id LIMIT ?",
+        (after, upto, span.start, span.end, not span.device, span.device, most + 1),
+    ).fetchall()
+    found = _entries(connection, rows, known)
+    full = len(found) > most
+    if full or (found and upto < span.last):
+        # What a device has measured at one moment is not to be cut in two: its end is what comes
+        # behind all others, or may come behind what was looked at.
+        whole = len(found) - 1
+        while whole and _moment(found[whole - 1]) == _moment(found[-1]):
+            whole -= 1
+        if whole:
+            return found[:whole], found[whole - 1].id
+        if full:
+            return found[:most], found[most - 1].id
+        if found[0].id > after + 1:
+            return [], found[0].id - 1  # from there, all of it is seen
+    return found, upto
+
+
+def extent(sink: str, connection: sqlite3.Connection) -> tuple[int, int]:
+    """
+    What the journal has for a sink that it has dealt with already: the first place, and the last.
+    """
+    first, last = connection.execute(
+        "SELECT coalesce(min(id), 1), coalesce((SELECT position FROM cursors WHERE sink = ?), 0)"
+        " FROM readings",
+        (sink,),
+    ).fetchone()
+    return first, last
+
+
+def measured(device: str, connection: sqlite3.Connection) -> bool:
+    """
+    Whether there are readings of a device.
+    """
+    row = connection.execute("SELECT 1 FROM series WHERE device = ? LIMIT 1", (device,))
+    return row.fetchone() is not None
 
 
 def advance(
@@ -184,13 +256,58 @@ def figures(connection: sqlite3.Connection) -> list[Figures]:
     rows = connection.execute(
         f"SELECT sink, position, {_COMMITTED} - base, delivered, dead, expired,"
         " (SELECT count(*) FROM readings WHERE id > position),"
-        " (SELECT time FROM readings WHERE id > position ORDER BY id LIMIT 1), paused"
+        " (SELECT time FROM readings WHERE id > position ORDER BY id LIMIT 1), paused, dropped"
         " FROM cursors ORDER BY sink"
     )
+    names = Figures.__struct_fields__
+    return [convert(dict(zip(names, row, strict=True)), Figures, strict=False) for row in rows]
+
+
+def cursors(connection: sqlite3.Connection) -> dict[str, int | None]:
+    """
+    All sinks that have a place in the journal, with the time of the first reading that they have
+    still to deal with, in microseconds; L{None} without any. Retention removes nothing from there
+    on.
+    """
+    return dict(
+        connection.execute(
+            "SELECT sink, (SELECT time FROM readings WHERE id > position ORDER BY id LIMIT 1)"
+            " FROM cursors ORDER BY sink"
+        ).fetchall()
+    )
+
+
+def forget(sink: str, connection: sqlite3.Connection) -> bool:
+    """
+    Give up a sink, with its place in the journal and what is left of its dead letters.
+
+    @return: whether there was one.
+    """
+    connection.execute("DELETE FROM dead_letters WHERE sink = ?", (sink,))
+    return connection.execute("DELETE FROM cursors WHERE sink = ?", (sink,)).rowcount > 0
+
+
+def _entries(
+    connection: sqlite3.Connection,
+    rows: Sequence[tuple[int, int, int, Any]],
+    known: dict[int, Series],
+) -> list[Entry]:
+    """
+    Entries of rows with their id, series, time and value.
+    """
+    for missing in {row[1] for row in rows} - known.keys():
+        device, name, unit, tags, address = connection.execute(
+            "SELECT device, name, unit, tags, address FROM series WHERE id = ?", (missing,)
+        ).fetchone()
+        known[missing] = Series(device, name, unit, json.loads(tags), address)
     return [
-        Figures(sink, position, committed, delivered, dead, expired, backlog, oldest, bool(paused))
-        for sink, position, committed, delivered, dead, expired, backlog, oldest, paused in rows
+        Entry(id, known[series], time, fromColumn(value) if value.__class__ is bytes else value)
+        for id, series, time, value in rows
     ]
+
+
+def _moment(entry: Entry) -> tuple[str, str, int]:
+    return entry.series.address, entry.series.device, entry.time
 
 
 def _column(value: Value) -> object:

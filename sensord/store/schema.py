@@ -11,7 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 
 #: The version of schema.sql.
-VERSION = 3
+VERSION = 4
 
 #: What brings a database of each older version to the next one: SQL, run in a transaction.
 MIGRATIONS: Mapping[int, str] = {
@@ -40,6 +40,11 @@ MIGRATIONS: Mapping[int, str] = {
         device TEXT NOT NULL, name TEXT NOT NULL, time INTEGER NOT NULL, value NOT NULL,
         why TEXT NOT NULL, died INTEGER NOT NULL
     )
+    """,
+    3: """
+    ALTER TABLE cursors ADD COLUMN dropped INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE dead_letters ADD COLUMN retry INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX dead_letters_by_sink ON dead_letters (sink, retry)
     """,
 }
 

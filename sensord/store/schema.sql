@@ -1,4 +1,4 @@
--- The database of sensord, schema 3. Open it with any SQLite tool; reading never disturbs the
+-- The database of sensord, schema 4. Open it with any SQLite tool; reading never disturbs the
 -- daemon. Times are microseconds since the Unix epoch, UTC.
 
 PRAGMA application_id = 0x73656e73;  -- "sens"
@@ -13,7 +13,7 @@ CREATE TABLE meta (
     value NOT NULL
 ) WITHOUT ROWID;
 
-INSERT INTO meta VALUES ('schema', 3), ('expired_readings', 0), ('expired_quarantine', 0);
+INSERT INTO meta VALUES ('schema', 4), ('expired_readings', 0), ('expired_quarantine', 0);
 
 -- One value of one device. tags is a JSON object; address, wire and field say where it comes from.
 CREATE TABLE series (
@@ -52,6 +52,7 @@ CREATE TABLE thresholds (
 
 -- How far each sink has read the journal, and what became of what it read:
 -- sum(ledger.committed) - base = delivered + dead + expired + what has a higher id than position.
+-- dead is how many dead letters there are; dropped is how many of expired once were.
 CREATE TABLE cursors (
     sink TEXT PRIMARY KEY,
     position INTEGER NOT NULL,
@@ -59,10 +60,12 @@ CREATE TABLE cursors (
     delivered INTEGER NOT NULL DEFAULT 0,
     dead INTEGER NOT NULL DEFAULT 0,
     expired INTEGER NOT NULL DEFAULT 0,
-    paused INTEGER NOT NULL DEFAULT 0
+    paused INTEGER NOT NULL DEFAULT 0,
+    dropped INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 
 -- Readings that a sink will never take, and why. reading is the id that they had in the journal.
+-- retry is 1 for those that it is to be offered again.
 CREATE TABLE dead_letters (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     sink TEXT NOT NULL,
@@ -72,8 +75,11 @@ CREATE TABLE dead_letters (
     time INTEGER NOT NULL,
     value NOT NULL,
     why TEXT NOT NULL,
-    died INTEGER NOT NULL
+    died INTEGER NOT NULL,
+    retry INTEGER NOT NULL DEFAULT 0
 );
+
+CREATE INDEX dead_letters_by_sink ON dead_letters (sink, retry);
 
 -- Frames that no description fits yet.
 CREATE TABLE quarantine (

@@ -10,8 +10,8 @@ from msgspec import json
 from twisted.internet.defer import Deferred
 from twisted.web.resource import Resource
 
+from sensord.control.channel import site
 from sensord.control.query import MAX_BODY
-from sensord.control.service import site
 from sensord.sinks import Transient
 from tests.control.support import NOW, ApiTestCase, Device
 from tests.store.support import intake, reading

@@ -3,7 +3,9 @@ Tests for L{sensord.control.client}.
 """
 
 import os
+import re
 import socket
+from contextlib import ExitStack
 from pathlib import Path
 from threading import Thread
 
@@ -11,7 +13,7 @@ from msgspec import json
 from twisted.trial.unittest import SynchronousTestCase
 
 from sensord.config import DEFAULTS, parse
-from sensord.control.client import Client, NoDaemon, Refused, brief, where
+from sensord.control.client import Busy, Client, NoDaemon, Refused, brief, where
 from tests.store.support import folder
 
 _OK = b"HTTP/1.1 200 OK\r\n"
@@ -31,6 +33,20 @@ def stream(*events: bytes, end: bytes = b"0\r\n\r\n") -> bytes:
     """
     chunks = b"".join(b"%x\r\n%s\r\n" % (len(event), event) for event in events)
     return _OK + b"Transfer-Encoding: chunked\r\n\r\n" + chunks + end
+
+
+def _request(link: socket.socket) -> bytes:
+    """
+    A whole request, which may come in pieces.
+    """
+    data = b""
+    while b"\r\n\r\n" not in data and (more := link.recv(65536)):
+        data += more
+    size = re.search(rb"\r\nContent-Length: (\d+)\r\n", data)
+    end = data.find(b"\r\n\r\n") + 4 + (int(size[1]) if size else 0)
+    while len(data) < end and (more := link.recv(65536)):
+        data += more
+    return data
 
 
 class Peer(Thread):
@@ -59,7 +75,7 @@ class Peer(Thread):
         for data in self._answers:
             link, _address = self._socket.accept()
             with link:
-                self.asked.append(link.recv(65536))
+                self.asked.append(_request(link))
                 link.sendall(data)
                 if not data:  # it is not to be told from a link that is cut otherwise
                     continue
@@ -145,6 +161,31 @@ class ClientTests(SynchronousTestCase):
         with socket.socket(socket.AF_UNIX) as left:
             left.bind(brief(self.path))
         self.assertEqual(self.why("latest"), how)
+
+    def test_busy(self) -> None:
+        """
+        A daemon at whose door too many wait is said to be busy, and not to be away.
+        """
+        with socket.socket(socket.AF_UNIX) as full, ExitStack() as waiting:
+            full.bind(brief(self.path))
+            full.listen(0)
+            for _ in range(10):
+                one = waiting.enter_context(socket.socket(socket.AF_UNIX))
+                one.setblocking(False)
+                one.connect_ex(brief(self.path))
+            error: Busy = self.assertRaises(Busy, self.client.get, "latest")
+        said = f"the daemon at {self.path} is busy: too many wait to be let in; try again"
+        self.assertEqual(error.message, said)
+
+    def test_noPath(self) -> None:
+        """
+        What can be no path of a socket is an error like any other.
+        """
+        for name, why in (("a\0b", "cannot have a NUL in it"), ("x" * 108, "path too long")):
+            path = self.path.with_name(name)
+            error: NoDaemon = self.assertRaises(NoDaemon, Client(path).get, "latest")
+            self.assertIn(why, error.message)
+            self.assertTrue(error.message.isprintable())
 
     def test_relative(self) -> None:
         """

@@ -64,3 +64,24 @@ class MemorySink:
             return fail(error)
         self.entries += batch
         return succeed(None)
+
+
+class ParticularSink(MemorySink):
+    """
+    One that writes what comes out of turn in another way.
+
+    @ivar lately: what it has taken so: the value, and whether it was wanted again.
+    """
+
+    once = ""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lately: list[tuple[object, bool]] = []
+
+    def late(self, batch: Sequence[Entry], again: bool) -> Deferred[None]:
+        """
+        See L{Particular.late}.
+        """
+        self.lately += [(entry.value, again) for entry in batch]
+        return succeed(None)

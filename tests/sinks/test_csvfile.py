@@ -606,7 +606,89 @@ class OnceTests(CsvTestCase):
                 self.sink = self.open()
             self.assertEqual([event["log_level"].name for event in events], ["error"])
         self.write(entry(2, time=MOMENT + 1))
-        self.assertEqual(len(json.decode((self.folder / ".sensord-files.json").read_bytes())), 4)
+        self.assertEqual(len(json.decode((self.folder / ".sensord-files.json").read_bytes())), 5)
+
+
+class LateTests(CsvTestCase):
+    """
+    Readings that come out of turn.
+    """
+
+    def late(self, *entries: Entry, again: bool) -> None:
+        """
+        Write them, which must succeed.
+        """
+        self.assertIsNone(self.successResultOf(self.sink.late(entries, again)))
+
+    def rows(self) -> list[str]:
+        """
+        What has been written, without the times.
+        """
+        text = "".join(self.files().values())
+        return [row.partition(", ")[2] for row in text.splitlines()]
+
+    def test_again(self) -> None:
+        """
+        What somebody wants again is written again, as often as it is wanted.
+        """
+        batch = messages([1, 2], [3, 4])
+        self.write(*batch)
+        for _ in range(2):
+            self.late(*batch, again=True)
+        pair = ["1.000000, 2.000000", "3.000000, 4.000000"]
+        self.assertEqual(self.rows(), pair * 3)
+
+    def test_refusedBefore(self) -> None:
+        """
+        What was refused before is written once, whatever is written until it comes again.
+        """
+        first, second, *rest = messages([1], [2], [3], [4])
+        self.write(first, rest[0])
+        for _ in range(2):
+            self.late(second, again=False)
+            self.sink = self.open()
+            self.write(rest[1])
+            self.late(first, again=True)
+        self.assertEqual([row[0] for row in self.rows()], ["1", "3", "2", "4", "1", "1"])
+
+    def test_message(self) -> None:
+        """
+        It is no part of a message that goes on in the next batch, and begins none.
+        """
+        one, two, three, four, five = messages([1, 2, 3], [4, 5])
+        self.write(one)
+        self.late(two, again=True)
+        self.write(two, three, four)
+        self.late(five, again=False)
+        self.write(five)
+        rows = [row.replace(".000000", "") for row in self.rows()]
+        self.assertEqual(rows, ["1", "2", "1, 2, 3", "4", "5", "4, 5"])
+
+    def test_comesAgain(self) -> None:
+        """
+        What may come again though it is written is not forgotten over it.
+        """
+        batch = messages([1], [2], [3])
+        self.write(*batch)
+        self.late(*messages([8], [9], first=50), again=True)
+        self.late(*messages([6], [7], first=60), again=False)
+        self.write(*batch)
+        self.assertEqual([row[0] for row in self.rows()], [*"123", *"89", *"67"])
+
+    def test_unfit(self) -> None:
+        """
+        What no row can have is refused this time, too, and a full disk is waited for.
+        """
+        for again in (False, True):
+            failed = self.sink.late([entry(1), entry(2, "text")], again)
+            self.assertEqual(self.failureResultOf(failed, Poison).value.ids, {2})
+            self.disk = disk = FragileDisk()
+            self.sink = self.open()
+            disk.errors = [ENOSPC]
+            self.failureResultOf(self.sink.late([entry(1)], again), Transient)
+            self.assertEqual(self.rows(), [])
+            self.late(entry(1), again=again)
+            self.setUp()
 
 
 class Assassin(FragileDisk):

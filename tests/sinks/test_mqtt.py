@@ -389,6 +389,75 @@ class MomentTests(SinkTestCase):
         self.assertLess(len(self.broker.take()[-1].payload), 30_000)
 
 
+class LateTests(SinkTestCase):
+    """
+    Readings that come out of turn.
+    """
+
+    def late(self, *entries: Entry) -> list[Publication]:
+        """
+        Say them, which must succeed.
+
+        @return: what was said.
+        """
+        self.successResultOf(self.sink.late(entries, again=True))
+        return self.broker.take()
+
+    def test_notRetained(self) -> None:
+        """
+        They are said where they always are, and the broker does not keep them as the latest.
+        """
+        self.open(retain=True)
+        said = self.late(entry(1, 21.5))
+        self.assertEqual(
+            [(one.topic, one.payload, one.retain) for one in said],
+            [("sensord/balcony/temperature", b"21.5", False)],
+        )
+
+    def test_times(self) -> None:
+        """
+        With C{json}, they say when they were measured; what came before is no part of them, nor are
+        they of what comes.
+        """
+        self.open(format="json", retain=True)
+        moment = 5_000_000
+        self.successResultOf(self.sink.write([entry(8, 3, "humidity", moment)]))
+        self.broker.take()
+        [said] = self.late(entry(1, 21.5, time=moment), entry(2, 4, "light", time=moment))
+        self.assertEqual(json.decode(said.payload), {"time": 5.0, "temperature": 21.5, "light": 4})
+        self.successResultOf(self.sink.write([entry(9, 5, "light", moment)]))
+        [said] = self.broker.take()
+        self.assertEqual(json.decode(said.payload), {"time": 5.0, "humidity": 3, "light": 5})
+
+    def test_trouble(self) -> None:
+        """
+        They wait for a connection, and are refused, as others are.
+        """
+        self.broker.refuse = lambda one: Denied("too large", 0x95)
+        failed = self.sink.late([entry(1, 1)], again=False)
+        self.assertEqual(self.failureResultOf(failed, Poison).value.ids, {1})
+        self.broker.fault = Unavailable("closed")
+        self.failureResultOf(self.sink.late([entry(1, 1)], again=False), Transient)
+
+    def test_announced(self) -> None:
+        """
+        They announce nothing: a device that was forgotten does not come back by them.
+        """
+        self.open(discovery="homeassistant")
+        said = self.late(entry(1, 1))
+        self.assertEqual([one.topic for one in said], ["sensord/balcony/temperature"])
+
+    def test_once(self) -> None:
+        """
+        Where they would be taken for the present, history is not said again.
+        """
+        self.assertEqual(self.sink.once, "")
+        self.open(format="json", discovery="homeassistant")
+        self.assertIn("Home Assistant", self.sink.once)
+        self.open(format="emonhub")
+        self.assertIn("no time", self.sink.once)
+
+
 class DiscoveryTests(SinkTestCase):
     """
     What Home Assistant is told.

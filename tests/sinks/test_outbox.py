@@ -48,7 +48,8 @@ class OutboxTestCase(SynchronousTestCase):
         """
         database = Database(self.path, connect=self.disk.connect)
         self.addCleanup(database.close)
-        self.store = Store(self.clock, database, Runner(), Runner())
+        self.reader = Runner()
+        self.store = Store(self.clock, database, Runner(), self.reader)
         self.store.startService()
 
     def start(self, **settings: Any) -> Outbox:
