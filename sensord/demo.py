@@ -6,12 +6,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from twisted.application.service import Service
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from sensord.config import DEFAULTS, STOCK, Settings
 from sensord.gateway import Gateway
 from sensord.pretend import meter, microcontroller, node
+from sensord.pretend.radio import Radio
 from sensord.reading import Reading
 from sensord.settings import DeviceSettings, StoreSettings
 from sensord.simulate import Fleet
@@ -143,6 +145,19 @@ class RadioFleet(Fleet):
                 path=error.filename or "the device file",
                 why=error.strerror,
             )
+
+    def stopService(self) -> Deferred[None]:
+        """
+        End. While the reactor runs, the gateway stops after this, and would say that its radio was
+        unplugged: the device file stays until the gateway is done with it.
+        """
+        if not self.reactor.running:
+            return super().stopService()
+        for member in self.members:
+            if isinstance(member, Radio):
+                member.hush()
+        self.reactor.addSystemEventTrigger("during", "shutdown", super().stopService)
+        return succeed(None)
 
 
 def extras(reactor: Any, gateway: Gateway) -> list[Service]:

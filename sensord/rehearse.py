@@ -10,12 +10,19 @@ from typing import Any
 
 import click
 from twisted.internet.task import react
-from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
+from twisted.logger import (
+    ILogObserver,
+    LogEvent,
+    LogLevel,
+    formatEvent,
+    globalLogBeginner,
+    globalLogPublisher,
+)
 from zope.interface import provider
 
 from sensord.pretend import DEVICES
 from sensord.simulate import Fleet, drive
-from sensord.text import summary, table
+from sensord.text import plain, summary, table
 
 
 def _kinds() -> str:
@@ -40,6 +47,8 @@ def _kinds() -> str:
     type=click.Path(path_type=Path),
     help="For rfm2pi: a symbolic link to the device file.",
 )
+@click.option("--key", default="", help="For lines: the key that each line has in it.")
+@click.option("--token", default="", help="For websocket: the token that each device shows.")
 @click.argument("target", required=False)
 def simulate(
     wire: str,
@@ -48,6 +57,8 @@ def simulate(
     seconds: float | None,
     seed: int | None,
     link: Path | None,
+    key: str,
+    token: str,
     target: str | None,
 ) -> None:
     """
@@ -55,7 +66,7 @@ def simulate(
 
     With --wire rfm2pi there is no TARGET: a pretend radio module is made, as long as this runs, and
     the first line of output is its device file, for the "port" of a listener. What devices are told
-    is shown.
+    is shown. If nothing that was sent was taken, as far as devices can know, the exit code is 1.
     """
     if seconds is not None and not 0 < seconds < inf:
         raise click.ClickException(f"--seconds: {seconds} is no time to run")
@@ -69,12 +80,15 @@ def simulate(
     count = kind.usual if devices is None else devices
     where = target if link is None else str(link)
     try:
-        fleet = Fleet(reactor, wire, count, rate, where, seed)
+        fleet = Fleet(reactor, wire, count, rate, where, seed, key, token)
     except ValueError as error:
         raise click.ClickException(str(error)) from error
     _run(fleet, seconds)
-    if fleet.refused and not fleet.sent:
-        raise click.ClickException(f"nothing could be sent to {fleet.target}: {fleet.why}")
+    if kind.target and not fleet.sent:
+        why = plain(fleet.why) or "no connection came about"
+        raise click.ClickException(f"nothing could be sent to {fleet.target}: {why}")
+    if kind.target and not fleet.taken:
+        raise click.ClickException(f"nothing was taken by {fleet.target}: {summary(fleet)}")
     click.echo(summary(fleet))
 
 
@@ -95,7 +109,8 @@ def _run(fleet: Fleet, seconds: float | None) -> None:
         except OSError as error:
             failures.append(error)
 
-    globalLogPublisher.addObserver(_overhear)
+    # From now on Twisted does not print what goes wrong with its traceback.
+    globalLogBeginner.beginLoggingTo([_overhear], redirectStandardIO=False)
     try:
         react(run)
     except SystemExit as end:
@@ -130,9 +145,12 @@ def _announce(fleet: Fleet) -> None:
 @provider(ILogObserver)
 def _overhear(event: LogEvent) -> None:
     """
-    Show what a pretend device says of itself.
+    Show what a pretend device says of itself, and in a line what should not have happened.
     """
-    said = event["log_level"] is LogLevel.info
-    if said and event["log_namespace"].startswith("sensord.pretend."):
-        blank = "\r\x1b[K" if sys.stderr.isatty() else ""
+    blank = "\r\x1b[K" if sys.stderr.isatty() else ""
+    level = event["log_level"]
+    if level is LogLevel.info and event["log_namespace"].startswith("sensord.pretend."):
         click.echo(blank + formatEvent(event), err=True)
+    elif level is LogLevel.critical:
+        why = event["log_failure"].getErrorMessage() if "log_failure" in event else ""
+        click.echo(blank + plain(f"{formatEvent(event)}: {why}".strip(": \n")), err=True)

@@ -3,27 +3,29 @@ Fleets of pretend devices, for every wire format, over real sockets: for demonst
 see how much a gateway can take.
 """
 
+import os
 import re
 from collections.abc import Callable
 from random import Random
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred, gatherResults
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.endpoints import clientFromString
-from twisted.internet.error import ConnectBindError, ConnectingCancelledError
 from twisted.internet.interfaces import IProtocolFactory, IStreamClientEndpoint
-from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
-from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from sensord.pretend import DEVICES, Member
+from sensord.pretend.link import DOUBT, Door, Link, Links, cause
+from sensord.wire.lines import KEY_LENGTH
 
 #: The rates that make sense, in messages per second from each device. The lowest is the longest
 #: sleep that a packet can declare, the highest is beyond what one process can send.
 _SLOWEST, _FASTEST = 1 / 65535, 100_000.0
+
+#: The bytes that the path of a socket can have.
+_LONGEST = 107
 
 #: Seconds that connections have to close when a fleet is stopped, before they are cut.
 _GRACE = 2.0
@@ -43,6 +45,11 @@ class Fleet(Service):
     @ivar readings: values in them.
     @ivar refused: attempts to connect that failed.
     @ivar why: the reason of the last of them; empty without one.
+    @ivar cut: connections that the other side closed at once when something was sent.
+    @ivar wasted: messages that were sent there.
+    @ivar ending: how the last of them ended, if it was not closed properly.
+    @ivar denied: messages that the other side answered, saying that it does not take them.
+    @ivar objection: what it said the last time; empty if it gives no reasons.
     @ivar lost: measurements that devices dropped, since they could not deliver for too long.
     @ivar links: the connections that are open.
     @ivar path: the device file that the devices are behind; empty without one.
@@ -56,6 +63,8 @@ class Fleet(Service):
         rate: float | None = None,
         target: str | None = None,
         seed: int | None = None,
+        key: str = "",
+        token: str = "",
     ) -> None:
         """
         @param wire: one of L{DEVICES}.
@@ -64,6 +73,8 @@ class Fleet(Service):
         @param target: a Twisted client endpoint string; L{None} is where such a device sends to on
             this machine. For those behind a device file, where a symbolic link to it is kept.
         @param seed: makes what the devices measure the same each time.
+        @param key: what each line has in it; empty is nothing.
+        @param token: what those that connect by WebSocket show; empty is nothing.
         @raise ValueError: if one of these is not possible.
         """
         if wire not in DEVICES:
@@ -74,13 +85,16 @@ class Fleet(Service):
         self.rate = self._kind.rate if rate is None else rate
         if not _SLOWEST <= self.rate <= _FASTEST:
             raise ValueError(f"{rate} messages per second: it can be 1/65535 to {_FASTEST:.0f}")
+        _fit(wire, key, token)
+        self.key, self.token = key, token
         self.reactor = reactor
         self.wire = wire
         self.devices = devices
         self.target = self._kind.target if target is None else target
         self.sent = self.readings = self.refused = self.lost = 0
-        self.why = self.path = ""
-        self.links: set[Protocol] = set()
+        self.cut = self.wasted = self.denied = 0
+        self.why = self.ending = self.objection = self.path = ""
+        self.links: set[Link] = set()
         self.members: list[Member] = []
         self._endpoint = _endpoint(reactor, self.target) if self._kind.target else None
         self._seed = seed
@@ -91,6 +105,13 @@ class Fleet(Service):
         How many connections are open.
         """
         return len(self.links)
+
+    @property
+    def taken(self) -> int:
+        """
+        How many messages were taken, as far as devices can know.
+        """
+        return max(0, self.sent - self.wasted - self.denied)
 
     def startService(self) -> None:
         """
@@ -114,6 +135,12 @@ class Fleet(Service):
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
+        for link in tuple(self.links):
+            if not link.admitted:
+                if self.reactor.seconds() - link.since >= DOUBT:
+                    self.refused += 1
+                    self.why = "there was no answer to the handshake"
+                link.transport.abortConnection()
         members, self.members = self.members, []
         grace = self.reactor.callLater(_GRACE, self._cut)
         await gatherResults([member.stop() for member in members])
@@ -122,7 +149,15 @@ class Fleet(Service):
 
     def _cut(self) -> None:
         for link in tuple(self.links):
-            link.transport.abortConnection()  # type: ignore[union-attr]
+            link.transport.abortConnection()
+
+    def fail(self, why: str) -> None:
+        """
+        Count an attempt to connect that failed; when the fleet is being stopped, that is no news.
+        """
+        if self.running:
+            self.refused += 1
+            self.why = why
 
     def random(self, number: int) -> Random:
         """
@@ -132,18 +167,18 @@ class Fleet(Service):
 
     def link(
         self,
-        begin: Callable[[Any], None],
+        begin: Callable[[Link], None],
         end: Callable[[], None],
         hear: Callable[[bytes], object] = lambda _data: None,
     ) -> IProtocolFactory:
         """
         What makes the connections of one device, counted.
 
-        @param begin: called with the transport of one that is made.
+        @param begin: called with one that is made.
         @param end: called when it is closed.
         @param hear: called with what the gateway says.
         """
-        return _Links(self.links, begin, end, hear)
+        return Links(self, begin, end, hear)
 
     def door(self, address: str = "") -> IStreamClientEndpoint:
         """
@@ -155,102 +190,7 @@ class Fleet(Service):
         bound = None
         if address and re.match(r"tcp:(host=)?127\.(?!.*bindAddress)", self.target):
             bound = _endpoint(self.reactor, f"{self.target}:bindAddress={address}")
-        return _Door(self, self._endpoint, bound)
-
-
-class _Links(Factory):
-    """
-    See L{Fleet.link}.
-
-    @ivar links: those of the whole fleet that are open.
-    """
-
-    noisy = False
-
-    def __init__(
-        self,
-        links: set[Protocol],
-        begin: Callable[[Any], None],
-        end: Callable[[], None],
-        hear: Callable[[bytes], object],
-    ) -> None:
-        self.links = links
-        self.begin = begin
-        self.end = end
-        self.hear = hear
-
-    def buildProtocol(self, addr: object) -> "_Link":
-        """
-        One more connection.
-        """
-        return _Link(self)
-
-
-class _Link(Protocol):
-    """
-    One connection.
-    """
-
-    def __init__(self, links: _Links) -> None:
-        self._links = links
-
-    def connectionMade(self) -> None:
-        """
-        It is open.
-        """
-        self._links.links.add(self)
-        self._links.begin(self.transport)
-
-    def dataReceived(self, data: bytes) -> None:
-        """
-        The gateway says something.
-        """
-        self._links.hear(data)
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """
-        It is closed.
-        """
-        self._links.links.discard(self)
-        self._links.end()
-
-
-@implementer(IStreamClientEndpoint)
-class _Door:
-    """
-    An endpoint whose failures are counted.
-
-    @param bound: the same with an address of our own to come from; where that cannot be had,
-        C{plain} will do.
-    """
-
-    def __init__(
-        self, fleet: Fleet, plain: IStreamClientEndpoint, bound: IStreamClientEndpoint | None
-    ) -> None:
-        self._fleet = fleet
-        self._plain = plain
-        self._bound = bound
-
-    def connect(self, protocolFactory: Any) -> Deferred[Any]:
-        """
-        See L{IStreamClientEndpoint.connect}.
-        """
-        return Deferred.fromCoroutine(self._connect(protocolFactory))
-
-    async def _connect(self, factory: Any) -> Any:
-        try:
-            if self._bound is not None:
-                try:
-                    return await self._bound.connect(factory)
-                except ConnectBindError:
-                    pass
-            return await self._plain.connect(factory)
-        except (CancelledError, ConnectingCancelledError):
-            raise
-        except Exception as error:
-            self._fleet.refused += 1
-            self._fleet.why = str(error)
-            raise
+        return Door(self, self._endpoint, bound)
 
 
 async def drive(
@@ -294,19 +234,49 @@ async def drive(
         status(fleet)
 
 
+def _fit(wire: str, key: str, token: str) -> None:
+    """
+    See whether devices can show what they are to show.
+
+    @raise ValueError: if not.
+    """
+    if key and wire != "lines":
+        raise ValueError(f"a key is for lines, not for {wire}")
+    if key and not (len(key) == KEY_LENGTH and re.fullmatch("[!-~]+", key)):
+        raise ValueError(f"a key is {KEY_LENGTH} printable ASCII characters without blanks")
+    if token and wire != "websocket":
+        raise ValueError(f"a token is for websocket, not for {wire}")
+    if not token.isprintable() or token != token.strip():
+        raise ValueError("a token has no control characters, and no blanks around it")
+
+
 def _endpoint(reactor: Any, target: str) -> IStreamClientEndpoint:
     """
     The endpoint that a string means.
 
     @raise ValueError: if it means none.
     """
-    port = re.match(r"(?:tcp|ssl|tls):[^:]+:(?:port=)?(\d+)(?::|$)", target)
     try:
-        if port and not 1 <= int(port[1]) <= 65535:
-            raise ValueError(f"{port[1]} is no port")
+        _possible(target)
         endpoint: IStreamClientEndpoint = clientFromString(reactor, target)
-    except (ValueError, TypeError, LookupError, OSError) as error:
+    except Exception as error:  # OpenSSL and plugins have exceptions of their own
         raise ValueError(
-            f'"{target}" is no endpoint ({error}); write e.g. "tcp:127.0.0.1:1234"'
+            f'"{target}" is no endpoint ({cause(error)}); write e.g. "tcp:127.0.0.1:1234"'
         ) from error
     return endpoint
+
+
+def _possible(target: str) -> None:
+    """
+    See whether there can be such a place. Twisted finds out when it connects, and logs a traceback.
+
+    @raise ValueError: if not.
+    """
+    place = re.match(r"(?:tcp|ssl|tls):(?:host=)?([^:]*):(?:port=)?(\d+)(?::|$)", target)
+    if place:
+        place[1].encode("idna")
+        if not 1 <= int(place[2]) <= 65535:
+            raise ValueError(f"{place[2]} is no port")
+    path = re.match(r"unix:(?:path=)?([^:]*)", target)
+    if path and ("\0" in path[1] or len(os.fsencode(path[1])) > _LONGEST):
+        raise ValueError(f"the path of a socket has at most {_LONGEST} bytes, and no NUL")

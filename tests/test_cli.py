@@ -11,9 +11,10 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Thread
 from time import time
 
 from click.testing import CliRunner, Result
@@ -82,9 +83,16 @@ class ToolboxTests(SynchronousTestCase):
         """
         result = self.run_(*arguments, code=1)
         self.assertEqual(result.stdout, "")
-        self.assertEqual(result.stderr.count("\n"), 1, result.stderr)
-        self.assertTrue(result.stderr.startswith("Error: "))
-        return result.stderr.removeprefix("Error: ").rstrip("\n")
+        line = self.rest(result)
+        self.assertEqual(line.count("\n"), 1, result.stderr)
+        self.assertTrue(line.startswith("Error: "))
+        return line.removeprefix("Error: ").rstrip("\n")
+
+    def rest(self, result: Result) -> str:
+        """
+        What stderr says beside the line that names the database.
+        """
+        return re.sub(r"\Athis is \S*sensord\.sqlite.*\n", "", result.stderr)
 
     def store(
         self,
@@ -148,18 +156,28 @@ class ChoiceTests(ToolboxTests):
         self.assertEqual(self.count("--database", "five.sqlite"), 5)
         self.assertEqual(self.count("--config", "else/other.toml", "--database", "five.sqlite"), 5)
 
-    def test_demo(self) -> None:
+    def test_said(self) -> None:
         """
-        Where there is a database of the demo, stderr says which one this is.
+        Where the database is not named, stderr says which one this is, and that of the demo is
+        pointed at if there is one too.
         """
         self.store(_READINGS, path="sensord-demo.sqlite")
-        said = "this is ./sensord-demo.sqlite, of twistd sensord --demo\n"
-        self.assertEqual(self.run_("audit").stderr, said)
+        for command in ("audit", "export"):
+            said = "this is ./sensord-demo.sqlite, of twistd sensord --demo\n"
+            self.assertEqual(self.run_(command).stderr, said)
+        other = "; --database sensord-demo.sqlite is the demo's"
         self.store(_READINGS)
-        said = "this is ./sensord.sqlite; --database sensord-demo.sqlite is the demo's\n"
+        self.assertEqual(self.run_("audit").stderr, f"this is ./sensord.sqlite{other}\n")
+        self.configure()
+        said = f"this is sensord.sqlite, as ./sensord.toml says{other}\n"
         self.assertEqual(self.run_("audit").stderr, said)
         Path("sensord-demo.sqlite").unlink()
-        self.assertEqual(self.run_("audit").stderr, "")
+        said = "this is sensord.sqlite, as ./sensord.toml says\n"
+        self.assertEqual(self.run_("audit").stderr, said)
+        Path("sensord.toml").rename("other.toml")
+        self.assertEqual(self.run_("audit").stderr, "this is ./sensord.sqlite\n")
+        for named in (("--config", "other.toml"), ("--database", "sensord.sqlite")):
+            self.assertEqual(self.run_(*named, "audit").stderr, "")
 
     def test_none(self) -> None:
         """
@@ -206,6 +224,28 @@ class ChoiceTests(ToolboxTests):
         line = self.fail_("audit")
         self.assertIn("sensord.toml: [store] paht: unknown key; did you mean", line)
 
+    def test_noText(self) -> None:
+        """
+        An argument that is no UTF-8 is named in one line, and the exit code is that of a mistake in
+        the command. The name of a file may be one.
+        """
+        self.store(_READINGS)
+        wrong = os.fsdecode(b"a\xff")
+        for arguments, said in (
+            (("export", "--device", wrong), "a\\xff"),
+            (("export", f"--name={wrong}"), "--name=a\\xff"),
+            (("listeners", "stop", wrong), "a\\xff"),
+            (("send", wrong, "LED", "1"), "a\\xff"),
+            (("send", "a", wrong, "1"), "a\\xff"),
+            (("tail", "--device", wrong), "a\\xff"),
+        ):
+            result = self.run_(*arguments, code=2)
+            self.assertEqual(
+                (result.stdout, self.rest(result)), ("", f"Error: '{said}' is no UTF-8\n")
+            )
+        self.run_("export", "--output", wrong)
+        self.assertIn(b"a\xff", os.listdir(b"."))
+
     def test_version(self) -> None:
         """
         The version is that of the package.
@@ -243,7 +283,7 @@ class AuditTests(ToolboxTests):
                 "the ledger balances",
             ],
         )
-        self.assertEqual(result.stderr, "")
+        self.assertEqual(self.rest(result), "")
 
     def test_empty(self) -> None:
         """
@@ -261,7 +301,7 @@ class AuditTests(ToolboxTests):
         sql(Path("sensord.sqlite"), "DELETE FROM quarantine")
         result = self.run_("audit", code=1)
         self.assertEqual(
-            result.stderr.splitlines(),
+            self.rest(result).splitlines(),
             [
                 "committed 5, in the journal or expired 4",
                 "quarantined 1, held or dropped 0",
@@ -281,7 +321,7 @@ class AuditTests(ToolboxTests):
         self.assertEqual((outcome["readings"], outcome["faults"]), (5, []))
         sql(Path("sensord.sqlite"), "DELETE FROM readings")
         result = self.run_("audit", "--json", code=1)
-        self.assertEqual(json.decode(result.stdout)["faults"], result.stderr.splitlines())
+        self.assertEqual(json.decode(result.stdout)["faults"], self.rest(result).splitlines())
 
 
 class QuarantineTests(ToolboxTests):
@@ -313,7 +353,8 @@ class QuarantineTests(ToolboxTests):
         listed = self.run_("quarantine", "list", "--listener", "weather").stdout
         self.assertEqual(len(listed.splitlines()), 2)
         result = self.run_("quarantine", "list", "--listener", "poe")
-        self.assertEqual((result.stdout, result.stderr), ("", "there is nothing in quarantine\n"))
+        said = "there is nothing in quarantine\n"
+        self.assertEqual((result.stdout, self.rest(result)), ("", said))
 
     def test_show(self) -> None:
         """
@@ -453,7 +494,7 @@ class ExportTests(ToolboxTests):
             ],
         )
         self.assertNotIn("\r", result.stdout)
-        self.assertEqual(result.stderr, "")
+        self.assertEqual(self.rest(result), "")
 
     def test_jsonl(self) -> None:
         """
@@ -529,7 +570,7 @@ class ExportTests(ToolboxTests):
         The output can go to a file, as UTF-8.
         """
         result = self.run_("export", "--output", "out.csv")
-        self.assertEqual(result.output, "")
+        self.assertEqual((result.stdout, self.rest(result)), ("", ""))
         self.assertIn("°C", Path("out.csv").read_text(encoding="utf-8"))
         self.assertEqual(Path("out.csv").read_text(encoding="utf-8"), self.run_("export").stdout)
 
@@ -568,7 +609,7 @@ class ExportTests(ToolboxTests):
         A reader that goes away, like head, ends it without a word.
         """
         self.store([Reading("a", "b", k, _NOON + k, Clock.ARRIVAL) for k in range(2000)])
-        process = _start("export")
+        process = _start("--database", "sensord.sqlite", "export")
         assert process.stdout is not None and process.stderr is not None
         process.stdout.close()
         self.assertEqual(process.stderr.read(), b"")
@@ -638,6 +679,75 @@ class SimulateTests(ToolboxTests):
         assert isinstance(packet, esp8266.Packet)
         self.assertEqual((packet.wake, packet.device), (10, 1))
 
+    def fails(self, *arguments: str) -> str:
+        """
+        Run a simulation that must fail with one line on stderr.
+
+        @return: the line.
+        """
+        process = _start("simulate", *arguments)
+        out, err = process.communicate(timeout=20)
+        self.assertEqual((process.returncode, out), (1, b""))
+        self.assertEqual(err.count(b"\n"), 1, err)
+        self.assertTrue(err.startswith(b"Error: "), err)
+        return err.decode().removeprefix("Error: ").rstrip("\n")
+
+    def serve(self, answer: Callable[[socket.socket], object]) -> None:
+        """
+        Deal with the first connection in some way, and then close it.
+        """
+
+        def run() -> None:
+            connection, _address = self.port.accept()
+            with connection:
+                answer(connection)
+
+        thread = Thread(target=run, daemon=True)
+        self.addCleanup(thread.join)
+        thread.start()
+
+    def test_closed(self) -> None:
+        """
+        Where each connection is closed at once, nothing was taken, and it ends with an error.
+        """
+        self.serve(lambda one: one.recv(1))
+        line = self.fails("--devices=1", "--seconds=0.5", self.target)
+        self.assertEqual(
+            line,
+            f"nothing was taken by {self.target}: 1 devices sent 21 messages with 21 readings; 0"
+            " connections failed; 21 messages lost with 1 connection that the other side closed at"
+            " once (it was cut)",
+        )
+
+    def test_denied(self) -> None:
+        """
+        Where everything is refused, it ends with an error that has the reason.
+        """
+        self.serve(
+            lambda one: one.recv(99) and one.send(b"error no\x1b[2J key\r\n") and one.recv(9)
+        )
+        line = self.fails("--wire=lines", "--devices=1", "--seconds=0.7", self.target)
+        self.assertIn("; 1 message refused (no\\x1b[2J key)", line)
+
+    def test_secure(self) -> None:
+        """
+        Where no TLS is spoken, it ends with an error that says so.
+        """
+        self.serve(lambda one: one.recv(999) and one.send(b"220 mail server ready\r\n"))
+        target = self.target.replace("tcp", "ssl")
+        line = self.fails("--devices=1", "--seconds=0.7", target)
+        self.assertTrue(
+            line.startswith(f"nothing could be sent to {target}: the handshake failed: TLS: "), line
+        )
+
+    def test_silent(self) -> None:
+        """
+        Where a handshake is never answered, it ends with an error that says so.
+        """
+        line = self.fails("--wire=websocket", "--devices=1", "--seconds=1.5", self.target)
+        why = "there was no answer to the handshake"
+        self.assertEqual(line, f"nothing could be sent to {self.target}: {why}")
+
     def test_nobody(self) -> None:
         """
         Where nobody listens all the time, it ends with an error.
@@ -669,6 +779,9 @@ class SimulateArgumentTests(ToolboxTests):
             (("--rate", "-1"), "-1.0 messages per second: it can be"),
             (("--seconds", "0"), "--seconds: 0.0 is no time to run"),
             (("--seconds", "nan"), "--seconds: nan is no time to run"),
+            (("--key", "k" * 32), "a key is for lines, not for poe"),
+            (("--wire", "lines", "--key", "k"), "a key is 32 printable"),
+            (("--token", "t"), "a token is for websocket, not for poe"),
         ):
             self.assertTrue(self.fail_("simulate", *arguments).startswith(line), line)
 

@@ -112,6 +112,23 @@ class DemoTests(SynchronousTestCase):
         self.stop()
         self.assertEqual(os.listdir(), [])
 
+    def test_radioLast(self) -> None:
+        """
+        While the reactor runs, the device file stays until the gateway, which stops after the
+        devices, is done with it; nothing is sent to it any more.
+        """
+        self.start()
+        self.reactor.running = True
+        radio = self.fleets()[-1]
+        radio.stopService()
+        self.assertTrue(Path("sensord-demo-radio").is_char_device())
+        sent = radio.sent
+        self.reactor.advance(100)
+        self.assertEqual(radio.sent, sent)
+        [(call, args, kwargs)] = self.reactor.triggers["during"]["shutdown"]
+        call(*args, **kwargs)
+        self.assertEqual(os.listdir(), [])
+
     def test_noRadio(self) -> None:
         """
         Where there can be no device file, the log says why, and the others go on.

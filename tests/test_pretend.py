@@ -201,6 +201,37 @@ class MicrocontrollerTests(FleetTests):
         [message] = self.page().talk()
         self.assertEqual(message.fields[0], 2)
 
+    def test_token(self) -> None:
+        """
+        A token is shown in a line of the handshake, and lets the device in where one is demanded.
+        """
+        fleet = self.fleet(token="sesame")
+        page = Page(self.reactor, -1)
+        page.conversation = websocket.Conversation(token="sesame")
+        self.reactor.pump([0] * 10)
+        self.assertIn(b"\r\nAuthorization: Bearer sesame\r\n", page.transport.value())
+        self.assertEqual((len(page.talk()), fleet.refused), (1, 0))
+
+    def test_answers(self) -> None:
+        """
+        Messages that the gateway refuses are counted, and its answers are no puzzle.
+        """
+        fleet = self.fleet()
+        page = self.page()
+        page.talk()
+        page.give(websocket.encode("ack,1") + websocket.encode("error,too large"))
+        self.assertEqual((fleet.denied, fleet.objection), (1, "too large"))
+        self.assertEqual(self.device(fleet).puzzled, 0)
+
+    def test_closed(self) -> None:
+        """
+        A connection that is closed before the handshake is answered is counted as failed.
+        """
+        fleet = self.fleet()
+        self.page().close()
+        self.assertEqual((fleet.refused, fleet.cut), (1, 0))
+        self.assertEqual(fleet.why, "the handshake failed: it was closed")
+
     def test_led(self) -> None:
         """
         A command switches the LED on, another one off, and the log says so.

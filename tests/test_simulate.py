@@ -3,21 +3,34 @@ L{sensord.simulate}, and the pretend devices that only send.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+from OpenSSL import SSL
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectBindError, ConnectionDone, ConnectionRefusedError
+from twisted.internet.error import (
+    ConnectBindError,
+    ConnectionDone,
+    ConnectionLost,
+    ConnectionRefusedError,
+)
+from twisted.internet.interfaces import IHalfCloseableDescriptor, ISSLTransport
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
+from twisted.python.filepath import UnlistableError
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
 from sensord.config import STOCK
 from sensord.pretend import DEVICES
+from sensord.pretend.link import cause
 from sensord.pretend.meter import VALUES
 from sensord.simulate import Fleet, drive
 from sensord.wire import poe
 from sensord.wire.esp8266 import Packet, PacketParser
 from sensord.wire.lines import Line, LineParser
+
+_KEY = "0123456789abcdef0123456789abcdef"
 
 
 class Link:
@@ -25,8 +38,8 @@ class Link:
     The gateway's end of the connection of one device.
     """
 
-    def __init__(self, reactor: Any, index: int) -> None:
-        self.transport = StringTransport()
+    def __init__(self, reactor: Any, index: int, transport: StringTransport | None = None) -> None:
+        self.transport = StringTransport() if transport is None else transport
         self.protocol = reactor.tcpClients[index][2].buildProtocol(None)
         self.protocol.makeConnection(self.transport)
 
@@ -58,11 +71,35 @@ class Link:
         """
         self.protocol.dataReceived(data)
 
-    def close(self) -> None:
+    def close(self, error: Exception | None = None) -> None:
         """
         The connection ends.
         """
-        self.protocol.connectionLost(Failure(ConnectionDone()))
+        self.protocol.connectionLost(Failure(error or ConnectionDone()))
+
+
+@implementer(IHalfCloseableDescriptor)
+class Halves(StringTransport):  # type: ignore[misc]  # it has not all that there is to it
+    """
+    A connection whose sides are closed one by one.
+
+    @ivar finished: whether our side is closed.
+    """
+
+    finished = False
+
+    def loseWriteConnection(self) -> None:
+        """
+        Close our side.
+        """
+        self.finished = True
+
+
+@implementer(ISSLTransport)
+class Secure(StringTransport):  # type: ignore[misc]  # it has not all that there is to it
+    """
+    A connection over TLS, whose handshake is not over when it is made.
+    """
 
 
 class FleetTests(SynchronousTestCase):
@@ -78,20 +115,23 @@ class FleetTests(SynchronousTestCase):
         """
         self.reactor = MemoryReactorClock()
 
-    def fleet(self, devices: int = 1, rate: float | None = None, target: str = "") -> Fleet:
+    def fleet(
+        self, devices: int = 1, rate: float | None = None, target: str = "", **secrets: str
+    ) -> Fleet:
         """
         A fleet that runs.
         """
-        fleet = Fleet(self.reactor, self.wire, devices, rate, target or self.target, seed=1)
+        where = target or self.target
+        fleet = Fleet(self.reactor, self.wire, devices, rate, where, 1, **secrets)
         fleet.startService()
         self.reactor.advance(0)
         return fleet
 
-    def accept(self, index: int = -1) -> Link:
+    def accept(self, index: int = -1, transport: StringTransport | None = None) -> Link:
         """
         Let an attempt to connect succeed.
         """
-        return Link(self.reactor, index)
+        return Link(self.reactor, index, transport)
 
     def fail_(self, error: Exception, index: int = -1) -> None:
         """
@@ -147,6 +187,7 @@ class ArgumentTests(FleetTests):
         """
         Whatever is wrong with the target is said in one line with an example.
         """
+        Path("nonsense.pem").write_text("nonsense")
         for target in (
             "",
             "127.0.0.1:1234",
@@ -155,13 +196,37 @@ class ArgumentTests(FleetTests):
             "tcp:127.0.0.1:70000",
             "tcp:127.0.0.1:0",
             "tcp:127.0.0.1:1:colour=red",
+            "tcp:a..b:1",
             "ssl:127.0.0.1:70000",
+            "ssl:127.0.0.1:5001:caCertsDir=/nowhere",
+            "ssl:127.0.0.1:5001:certKey=nonsense.pem",
             "tls:127.0.0.1",
+            "tls:localhost:5001:trustRoots=.",
+            f"unix:{'x' * 108}",
+            "unix:a\0b",
         ):
             error = self.refusal("poe", 1, None, target)
             self.assertTrue(error.startswith(f'"{target}" is no endpoint ('), error)
             self.assertIn('"tcp:127.0.0.1:1234"', error)
             self.assertNotIn("\n", error)
+
+    def test_secrets(self) -> None:
+        """
+        Only lines have a key, of 32 characters, and only clients of WebSockets show a token.
+        """
+        for wire, key, token, error in (
+            ("poe", _KEY, "", "a key is for lines, not for poe"),
+            ("lines", "short", "", "a key is 32 printable ASCII characters without blanks"),
+            ("lines", "ä" * 32, "", "a key is 32 printable ASCII characters without blanks"),
+            ("lines", "", "sesame", "a token is for websocket, not for lines"),
+            (
+                "websocket",
+                "",
+                "a\r\nb",
+                "a token has no control characters, and no blanks around it",
+            ),
+        ):
+            self.assertEqual(self.refusal(wire, 1, None, self.target, None, key, token), error)
 
     def test_usual(self) -> None:
         """
@@ -325,6 +390,73 @@ class ArduinoTests(FleetTests):
         self.reactor.advance(2)
         self.assertEqual((len(link.frames()), fleet.connected), (42, 1))
 
+    def test_answers(self) -> None:
+        """
+        Of what the gateway answers, the refusals are counted.
+        """
+        fleet = self.fleet()
+        link = self.accept()
+        link.give(b"\x06" * 15 + b"\x15" * 6)
+        self.assertEqual((fleet.sent, fleet.denied, fleet.taken), (21, 6, 15))
+        link.close()
+        self.assertEqual((fleet.cut, fleet.wasted), (0, 0))
+
+    def test_cut(self) -> None:
+        """
+        What was sent when the other side closed the connection was in vain, and is counted. What
+        was sent a while before was not.
+        """
+        fleet = self.fleet()
+        self.accept().close(ConnectionLost())
+        self.assertEqual((fleet.cut, fleet.wasted, fleet.taken), (1, 21, 0))
+        self.assertEqual((fleet.ending, fleet.refused), ("it was cut", 0))
+        self.reactor.advance(5)
+        link = self.accept()
+        self.reactor.advance(2)
+        link.close()
+        self.assertEqual((fleet.cut, fleet.wasted, fleet.taken), (2, 42, 21))
+        self.assertEqual(fleet.ending, "")
+        self.reactor.advance(5)
+        link = self.accept()
+        self.reactor.advance(1.1)
+        link.close()
+        self.assertEqual((fleet.cut, fleet.taken), (2, 42))
+
+    def test_handshake(self) -> None:
+        """
+        Over TLS, nothing is sent before the handshake is over; one that fails is counted with its
+        reason.
+        """
+        fleet = self.fleet()
+        link = self.accept(transport=Secure())
+        self.reactor.advance(5)
+        self.assertEqual((link.take(), fleet.sent), (b"", 0))
+        link.protocol.handshakeCompleted()
+        self.assertEqual(len(link.frames()), 21)
+        link.close(SSL.Error([("SSL routines", "", "late")]))
+        self.assertEqual((fleet.cut, fleet.ending), (1, "TLS: late"))
+        self.reactor.advance(5)
+        link = self.accept(transport=Secure())
+        link.close(SSL.Error([("SSL routines", "", "wrong version number")]))
+        self.assertEqual((fleet.refused, fleet.sent), (1, 21))
+        self.assertEqual(fleet.why, "the handshake failed: TLS: wrong version number")
+
+    def test_unanswered(self) -> None:
+        """
+        A handshake that is not over when the fleet is stopped is counted as failed, unless it has
+        only begun.
+        """
+        for seconds, refused in ((0.5, 0), (1.5, 1)):
+            fleet = self.fleet()
+            link = self.accept(transport=Secure())
+            self.reactor.advance(seconds)
+            stopped = fleet.stopService()
+            self.assertTrue(link.transport.disconnected)
+            link.close()
+            self.successResultOf(stopped)
+            self.assertEqual(fleet.refused, refused)
+            self.assertEqual(fleet.why, "there was no answer to the handshake" * refused)
+
     def test_held(self) -> None:
         """
         While the gateway does not read, nothing is measured, and nothing piles up.
@@ -443,6 +575,28 @@ class MeterTests(FleetTests):
         self.assertTrue(min(temperature) >= 15 and max(temperature) <= 30)
         self.assertEqual(len(VALUES), 3)
 
+    def test_key(self) -> None:
+        """
+        A key stands in each line.
+        """
+        self.fleet(key=_KEY)
+        link = self.accept()
+        found = LineParser(_KEY).feed(link.take())
+        self.assertEqual([type(one) for one in found], [Line])
+
+    def test_answers(self) -> None:
+        """
+        Lines that are refused are counted, with the last reason, however the answers are cut.
+        """
+        fleet = self.fleet()
+        link = self.accept()
+        for piece in (b"o", b"k\r\nerror without the key\r", b"\n5,1\r\nerror", b" no\x1b\r\nerr"):
+            link.give(piece)
+        self.assertEqual((fleet.denied, fleet.objection), (2, "no\x1b"))
+        link.give(b"x" * 100_000)
+        link.give(b"\nerror\n")
+        self.assertEqual((fleet.denied, fleet.objection), (3, ""))
+
     def test_many(self) -> None:
         """
         Each meter has a number of its own and keeps a connection of its own.
@@ -494,6 +648,56 @@ class BatteryTests(FleetTests):
         )
         self.assertEqual(packet.count, 10)
         self.assertEqual((fleet.sent, fleet.readings), (1, 30))
+
+    def test_halves(self) -> None:
+        """
+        Where the sides of a connection are closed one by one, the device closes its own and waits
+        for the other, but not for long.
+        """
+        fleet = self.fleet()
+        transport = Halves()
+        link = self.accept(transport=transport)
+        self.assertTrue(transport.finished)
+        self.assertFalse(transport.disconnecting)
+        self.reactor.advance(2.1)
+        self.assertTrue(transport.disconnecting)
+        link.close()
+        self.assertEqual((fleet.taken, fleet.cut), (1, 0))
+
+    def test_denied(self) -> None:
+        """
+        A packet that the gateway refuses, or of which it refuses a part, is counted once.
+        """
+        fleet = self.fleet()
+        link = self.accept(transport=Halves())
+        for answer in (b"\x06", b"\x15", b"\x15"):
+            link.give(answer)
+        link.close()
+        self.assertEqual((fleet.denied, fleet.cut, fleet.refused), (1, 0, 0))
+
+    def test_cut(self) -> None:
+        """
+        A connection that is cut instead of closed has taken the packet along.
+        """
+        fleet = self.fleet()
+        link = self.accept(transport=Halves())
+        self.reactor.advance(1.5)
+        link.close(ConnectionLost())
+        self.assertEqual((fleet.cut, fleet.wasted, fleet.taken), (1, 1, 0))
+        self.assertEqual(fleet.connected, 0)
+
+    def test_stopHalfway(self) -> None:
+        """
+        A fleet that is stopped does not wait for the other side to hang up.
+        """
+        fleet = self.fleet()
+        transport = Halves()
+        link = self.accept(transport=transport)
+        stopped = fleet.stopService()
+        self.assertTrue(transport.disconnecting)
+        link.close()
+        self.successResultOf(stopped)
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
 
     def test_declared(self) -> None:
         """
@@ -661,6 +865,28 @@ class BatteryTests(FleetTests):
         fleet = self.fleet(devices=2)
         self.successResultOf(fleet.stopService())
         self.assertEqual((fleet.refused, self.reactor.getDelayedCalls()), (0, []))
+
+
+class CauseTests(SynchronousTestCase):
+    """
+    L{cause}.
+    """
+
+    def test_causes(self) -> None:
+        """
+        Why a connection failed is one line, without the wrappings of OpenSSL.
+        """
+        for error, text in (
+            (ConnectionDone(), "it was closed"),
+            (ConnectionLost(), "it was cut"),
+            (ConnectionRefusedError("nobody\nthere"), "nobody there"),
+            (SSL.Error([("", "", "one"), ("", "", "two")]), "TLS: one, two"),
+            (SSL.SysCallError(-1, "Unexpected EOF"), "TLS: Unexpected EOF"),
+            (SSL.ZeroReturnError(), "ZeroReturnError"),
+            (UnlistableError(OSError(2, "No such folder")), "No such folder"),
+            (ValueError(), "ValueError"),
+        ):
+            self.assertIn(text, cause(error))
 
 
 class DriveTests(FleetTests):

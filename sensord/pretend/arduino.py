@@ -6,6 +6,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from sensord.pretend.steady import Steady
+from sensord.reading import ACCEPTED, REFUSED
 from sensord.wire import poe
 
 if TYPE_CHECKING:
@@ -47,6 +48,12 @@ class Arduino(Steady):
         """
         self._opt = poe.INITIALIZATION
         self.go()
+
+    def hear(self, data: bytes) -> None:
+        """
+        See L{Steady.hear}.
+        """
+        self.answer(data.count(ACCEPTED), data.count(REFUSED))
 
     def burst(self) -> None:
         """

@@ -8,10 +8,13 @@ from struct import Struct
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall, IHalfCloseableDescriptor, ISSLTransport
 from twisted.internet.task import LoopingCall
 
 from sensord.config import STOCK
+from sensord.pretend.link import Link
 from sensord.pretend.steady import broken
+from sensord.reading import ACCEPTED, REFUSED
 from sensord.wire import esp8266
 
 if TYPE_CHECKING:
@@ -19,12 +22,16 @@ if TYPE_CHECKING:
 
 _DAY = 86400
 
+#: Seconds that the other side has for an answer, or for closing the connection.
+_LINGER = 2.0
+
 
 class Battery:
     """
     A battery ESP8266 of the stock kind. It sleeps, measures now and then, and delivers what it has
     with a connection for each delivery. Where it is refused, it tries again the next time with all
-    that it has kept. Its clock is wrong by up to a tenth.
+    that it has kept. Its clock is wrong by up to a tenth. Real ones hang up as soon as they have
+    sent; this one closes its side and waits for the other, to see whether its packet was taken.
 
     @cvar rate: deliveries per second, unless told otherwise.
     @cvar most: how many there can be: as many as there are ids.
@@ -53,6 +60,9 @@ class Battery:
         self._door = fleet.door()
         self._attempt: Deferred[Any] | None = None  # until its connection is closed
         self._closed: Deferred[None] | None = None
+        self._link: Link | None = None
+        self._denied = False
+        self._linger: IDelayedCall | None = None
 
     def start(self, phase: float) -> None:
         """
@@ -76,6 +86,8 @@ class Battery:
             return succeed(None)
         closed = self._closed = Deferred()
         self._attempt.cancel()
+        if self._link is not None:
+            self._link.close()
         return closed
 
     def _begin(self) -> None:
@@ -92,7 +104,7 @@ class Battery:
             self._kept.popleft()
             self._fleet.lost += 1
         if self._attempt is None:
-            link = self._fleet.link(self._unload, self._end)
+            link = self._fleet.link(self._unload, self._end, self._hear)
             self._attempt = self._door.connect(link)
             self._attempt.addErrback(lambda _failure: self._end())
 
@@ -112,7 +124,7 @@ class Battery:
         raw = [(value - s.offset) / s.scale for value, s in zip(values, STOCK, strict=True)]
         return self._row.pack(*(min(max(round(number), 0), 0xFFFF) for number in raw))
 
-    def _unload(self, transport: Any) -> None:
+    def _unload(self, link: Link) -> None:
         """
         Send everything. What TCP has taken, the device forgets.
         """
@@ -125,12 +137,37 @@ class Battery:
             b"".join(self._kept),
         )
         self._kept.clear()
-        self._fleet.sent += 1
-        self._fleet.readings += packet.count * packet.sensors
-        transport.write(esp8266.encode(packet))
-        transport.loseConnection()
+        self._link, self._denied = link, False
+        link.write(esp8266.encode(packet), 1, packet.count * packet.sensors)
+        link.over = True
+        halves = IHalfCloseableDescriptor.providedBy(link.transport)
+        if halves and not ISSLTransport.providedBy(link.transport):
+            link.transport.loseWriteConnection()
+            self._linger = self._fleet.reactor.callLater(_LINGER, self._leave, link)
+        else:
+            link.close()  # over TLS, both sides say goodbye
+
+    def _hear(self, data: bytes) -> None:
+        """
+        The gateway answers. A packet of which only a part was kept has both answers.
+        """
+        if self._link is None:
+            return
+        denied = REFUSED in data and not self._denied
+        self._denied |= denied
+        self._link.answer(int(ACCEPTED in data), int(denied))
+
+    def _leave(self, link: Link) -> None:
+        """
+        The other side does not hang up. It has not refused anything either.
+        """
+        self._linger = None
+        link.close()
 
     def _end(self) -> None:
-        self._attempt = None
+        self._attempt = self._link = None
+        if self._linger is not None:
+            self._linger.cancel()
+            self._linger = None
         if self._closed is not None:
             self._closed.callback(None)

@@ -3,11 +3,14 @@ Pretend microcontrollers with an IoT id, by WebSocket.
 """
 
 import re
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from twisted.internet.interfaces import IDelayedCall, ITCPTransport
 from twisted.logger import Logger
 
+from sensord.pretend.link import Link
 from sensord.pretend.steady import Steady, Wander
 from sensord.settings import ValueSettings
 from sensord.wire import messages
@@ -26,6 +29,7 @@ _REQUEST = (
     "Connection: Upgrade\r\n",
     "Sec-WebSocket-Key: L159VM0TWUzyDxwJEIEzjw==\r\n",
     "Sec-WebSocket-Version: 13\r\n",
+    "{token}",
     "\r\n",
 )
 
@@ -61,17 +65,19 @@ class Microcontroller(Steady):
         self._temperature = Wander(self._random, 15, 30, 0.1)
         self._counter = 0
         self._kept = b""
-        self._open = False
+        self._request = _request(fleet.target, fleet.token)
         self._next: IDelayedCall | None = None  # while there are more pieces to write
 
     def begin(self) -> None:
         """
         See L{Steady.begin}.
         """
-        self._kept, self._open = b"", False
-        if ITCPTransport.providedBy(self._transport):
-            self._transport.setTcpNoDelay(True)  # each piece is to go by itself
-        self._greet(0)
+        assert self._link is not None
+        self._kept, self._link.admitted = b"", False
+        if ITCPTransport.providedBy(self._link.transport):
+            with suppress(OSError):  # a UNIX socket says that it is TCP
+                self._link.transport.setTcpNoDelay(True)  # each piece is to go by itself
+        self._greet(self._request)
 
     def end(self) -> None:
         """
@@ -85,10 +91,10 @@ class Microcontroller(Steady):
         """
         See L{Steady.hear}.
         """
-        if self._transport is None:
+        if self._link is None:
             return
         self._kept += data
-        if self._open or self._admitted():
+        if self._link.admitted or self._admitted(self._link):
             self._read()
 
     def burst(self) -> None:
@@ -100,29 +106,28 @@ class Microcontroller(Steady):
         text = messages.encode(messages.Message(self._number, fields))
         self.write(frame(text, self._random.randbytes(4)), 1, len(fields))
 
-    def _greet(self, place: int) -> None:
+    def _greet(self, pieces: Sequence[bytes]) -> None:
         """
         Write a piece of the handshake, and the next one a little later.
         """
         self._next = None
-        piece = _REQUEST[place].format(host=_host(self._fleet.target))
-        self._transport.write(piece.encode())
-        if place + 1 < len(_REQUEST):
-            self._next = self._fleet.reactor.callLater(0, self._greet, place + 1)
+        if self._link is not None:
+            self._link.transport.write(pieces[0])
+        if len(pieces) > 1:
+            self._next = self._fleet.reactor.callLater(0, self._greet, pieces[1:])
 
-    def _admitted(self) -> bool:
+    def _admitted(self, link: Link) -> bool:
         """
         See whether the handshake is answered as it should be.
         """
         head, blank, rest = self._kept[:_LOOKED].partition(b"\r\n\r\n")
         if blank and _ACCEPT in head:
-            self._open, self._kept = True, rest + self._kept[_LOOKED:]
+            link.admitted, self._kept = True, rest + self._kept[_LOOKED:]
             self.go()
             return True
         if blank or len(self._kept) >= _LOOKED:
             said = head.partition(b"\r\n")[0].decode("ascii", "backslashreplace")
-            self._fleet.refused += 1
-            self._fleet.why = f"this is no answer to the handshake: {said}"
+            self._fleet.fail(f"this is no answer to the handshake: {said}")
             self.drop()
         return False
 
@@ -145,6 +150,13 @@ class Microcontroller(Steady):
         self._kept = kept
 
     def _obey(self, text: bytes) -> None:
+        word, comma, rest = text.partition(b",")
+        if comma and word == b"ack":
+            self.answer(1, 0)
+            return
+        if comma and word == b"error":
+            self.answer(0, 1, rest.decode("ascii", "backslashreplace"))
+            return
         command = messages.parseCommand(text)
         if command is None:
             self.puzzled += 1
@@ -167,6 +179,17 @@ def frame(text: str, mask: bytes) -> bytes:
     data = text.encode()
     masked = bytes(byte ^ mask[place % 4] for place, byte in enumerate(data))
     return bytes([_TEXT, 0x80 | len(data)]) + mask + masked
+
+
+def _request(target: str, token: str) -> list[bytes]:
+    """
+    The pieces of the handshake.
+
+    @param token: what is shown; empty is nothing.
+    """
+    shown = f"Authorization: Bearer {token}\r\n" if token else ""
+    pieces = (piece.format(host=_host(target), token=shown) for piece in _REQUEST)
+    return [piece.encode() for piece in pieces if piece]
 
 
 def _host(target: str) -> str:

@@ -65,10 +65,16 @@ class Radio:
         """
         End.
         """
-        if self._frames.running:
-            self._frames.stop()
+        self.hush()
         self.unplug()
         return succeed(None)
+
+    def hush(self) -> None:
+        """
+        Let the nodes send nothing more.
+        """
+        if self._frames.running:
+            self._frames.stop()
 
     def plug(self) -> None:
         """

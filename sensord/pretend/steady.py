@@ -3,7 +3,7 @@ What pretend devices that keep a connection have in common.
 """
 
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from twisted.application.internet import ClientService, backoffPolicy
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -12,6 +12,8 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
+
+from sensord.pretend.link import Link
 
 if TYPE_CHECKING:
     from sensord.simulate import Fleet
@@ -43,7 +45,7 @@ class Steady:
         self._random: Random = fleet.random(number)
         self._period = 1 / fleet.rate if period is None else period
         self._bursts: LoopingCall | None = None  # while there is a connection
-        self._transport: Any = None
+        self._link: Link | None = None
         self._held = False
         self._service = ClientService(
             fleet.door(address),
@@ -69,9 +71,9 @@ class Steady:
         """
         if self._delay.active():
             self._delay.cancel()
-        if self._transport is not None:
+        if self._link is not None:
             # Otherwise one that is held back would wait to be let go on, and never close.
-            self._transport.unregisterProducer()
+            self._link.transport.unregisterProducer()
         self._end()
         return maybeDeferred(self._service.stopService)
 
@@ -79,8 +81,9 @@ class Steady:
         """
         Close the connection, to try again a little later.
         """
-        self._transport.unregisterProducer()
-        self._transport.loseConnection()
+        if self._link is not None:
+            self._link.transport.unregisterProducer()
+            self._link.close()
         self._end()
 
     def begin(self) -> None:
@@ -118,9 +121,15 @@ class Steady:
         """
         Send something that counts.
         """
-        self._fleet.sent += messages
-        self._fleet.readings += readings
-        self._transport.write(data)
+        if self._link is not None:
+            self._link.write(data, messages, readings)
+
+    def answer(self, taken: int, denied: int, why: str = "") -> None:
+        """
+        See L{Link.answer}.
+        """
+        if self._link is not None:
+            self._link.answer(taken, denied, why)
 
     def pauseProducing(self) -> None:
         """
@@ -139,13 +148,13 @@ class Steady:
         The connection is gone, which we are told otherwise too.
         """
 
-    def _begin(self, transport: Any) -> None:
-        self._transport, self._held = transport, False
-        transport.registerProducer(self, True)
+    def _begin(self, link: Link) -> None:
+        self._link, self._held = link, False
+        link.transport.registerProducer(self, True)
         self.begin()
 
     def _end(self) -> None:
-        self._transport = None
+        self._link = None
         if self._bursts is not None and self._bursts.running:
             self._bursts.stop()
         self.end()
@@ -157,7 +166,7 @@ class Steady:
         @param count: how many bursts that is.
         """
         for _ in range(min(count, MOST_BURSTS)):
-            if self._held or self._transport is None:
+            if self._held or self._link is None:
                 return
             self.burst()
 

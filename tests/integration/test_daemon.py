@@ -463,6 +463,8 @@ class StartTests(IntegrationTestCase):
         until(lambda: len({one.device for one in archive.latest()}) == 18)
         self.assertEqual(daemon.end(), 0)
         self.assertRegex(daemon.log, r"demo: \d+ readings stored so far; \w+: ")
+        self.assertNotIn("#error", daemon.log)
+        self.assertFalse((self.folder / "sensord-demo-radio").is_symlink())
         audited = self.run_(*sensord(), "audit")
         self.assertEqual(audited.returncode, 0, audited.stderr)
         self.assertIn("balances", audited.stdout)
