@@ -132,6 +132,16 @@ class Record(Struct, gc=False, eq=False):
                 self.restarts += 1
         self.counter = counter
 
+    def forget(self) -> None:
+        """
+        It is gone: if it is heard again, it is as if it was new.
+        """
+        fresh = Record(self.address, self.name, settled=self.settled)
+        if self.settled:
+            fresh.interval, fresh.declared = self.interval, True
+        for field in self.__struct_fields__:
+            setattr(self, field, getattr(fresh, field))
+
     def _learn(self, gap: float) -> None:
         if self.interval:
             gap = min(gap, self.interval * _STRETCH)
@@ -293,6 +303,8 @@ class Presence:
         now = self.now()
         changes, latest = [], int(now * 1e6)
         for record in self._records.values():
+            if not record.heard:
+                continue  # it was forgotten
             # One that was heard in the future, by a wrong clock, would be awake until then.
             record.heard = min(record.heard, latest + _AHEAD)
             state = self.state(record, now)

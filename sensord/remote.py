@@ -69,13 +69,23 @@ _asJson = click.option("--json", "asJson", is_flag=True, help="Print it as JSON.
 
 
 @click.command()
+@click.argument("action", required=False, type=click.Choice(("forget",)))
+@click.argument("name", required=False)
 @_asJson
 @click.pass_obj
-def devices(options: Options, asJson: bool) -> None:
+def devices(options: Options, action: str | None, name: str | None, asJson: bool) -> None:
     """
-    List the devices, and how they are.
+    List the devices, and how they are; or forget the one with a NAME, which is gone for good: when
+    it was heard, and what Home Assistant was told of it. What it has measured stays.
     """
-    found = client(options).get("devices")
+    asked = client(options)
+    if action:
+        if not name:
+            raise click.UsageError("which device is to be forgotten?")
+        outcome = asked.post("devices", action, body={"device": name})
+        click.echo(f"{plain(outcome['device'])} is forgotten; its readings stay")
+        return
+    found = asked.get("devices")
     if asJson:
         _show(found)
         return

@@ -192,6 +192,24 @@ class PresenceTests(SynchronousTestCase):
         self.presence.restore([Record("lines/tank", "", START, interval=7.0)])
         self.assertEqual(self.presence.record("lines/tank").interval, 60)
 
+    def test_forgotten(self) -> None:
+        """
+        One that is forgotten is nobody, and is not missed; if it is heard again, it is new.
+        """
+        record = self.presence.record("lines/tank")
+        record.hear(START, 5)
+        record.count(7)
+        self.presence.look()
+        self.presence.follow(self.follow)
+        record.forget()
+        self.now += 1_000_000
+        self.presence.look()
+        self.assertEqual((record.heard, record.received, record.counter), (0, 0, None))
+        self.assertEqual((record.interval, self.changes), (60, []))
+        record.hear(int(self.now * SECOND))
+        self.presence.look()
+        self.assertEqual(self.changes, [("lines/tank", None, State.AWAKE)])
+
     def flood(self, count: int) -> None:
         """
         Hear devices whose ids are made up.

@@ -198,6 +198,17 @@ class DevicesTests(RemoteTestCase):
         self.answers([_DEVICE])
         self.assertEqual(json.decode(self.run_("devices", "--json").stdout), [_DEVICE])
 
+    def test_forget(self) -> None:
+        """
+        One that is gone is forgotten by its name.
+        """
+        peer = self.answers({"device": "workshop", "addresses": ["poe/192.168.1.7"]})
+        said = self.run_("devices", "forget", "workshop").stdout
+        self.assertEqual(said, "workshop is forgotten; its readings stay\n")
+        self.assertEqual(peer.asked[0].split()[1], b"/api/v1/devices/forget")
+        said = self.run_("devices", "forget", code=2).stderr
+        self.assertIn("which device is to be forgotten?", said)
+
 
 class SendTests(RemoteTestCase):
     """

@@ -184,7 +184,11 @@ def devices(
         valued = Valued(one.name, one.value, one.unit, one.time, one.status)
         values.setdefault(one.device, []).append(valued)
     records = {address: Record(address, one.label) for address, one in names.devices.items()}
-    records |= {record.address: record for record in presence}
+    records |= {
+        record.address: record
+        for record in presence
+        if record.heard or record.address in records  # else it was forgotten
+    }
     present = set(presence.present())
     return [
         Device(

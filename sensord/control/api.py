@@ -4,6 +4,8 @@ The control API: what the toolbox, and later a page, ask of the running daemon.
 JSON over HTTP. Times are microseconds since the epoch, UTC. ::
 
     GET  /api/v1/devices                  all that are described or were heard, with their values
+    POST /api/v1/devices/forget           {"device": ...}: forget when one was heard, and what other
+                                          programs keep of it; 409 if it is there just now
     GET  /api/v1/latest                   the newest value of each series: device, name
     GET  /api/v1/history                  a series over time: device, name, start, end, step
     GET  /api/v1/commands                 what was sent down, the newest first: limit
@@ -60,6 +62,7 @@ from sensord.control.answers import (
     listening,
 )
 from sensord.control.asking import answered, shielded
+from sensord.control.forgetting import Gone, forget
 from sensord.control.live import Live
 from sensord.control.outlets import Choice, Outlets, Past
 from sensord.control.query import (
@@ -168,6 +171,7 @@ class Api:
         self._store = store
         self._commands = commands
         self._listeners = listeners
+        self._sinks = sinks
         self._outlets = Outlets(clock, store, self._names, sinks)
         self._live = Live(clock, store, presence, commands)
         self._turns = DeferredLock()
@@ -199,6 +203,13 @@ class Api:
         parameters(request, _Nothing)
         latest = await answered(self._store.latest())
         return devices(self._names, self._presence, latest, self._presence.now())
+
+    @_app.route(f"{ROOT}/devices/forget", methods=["POST"])
+    @_answers
+    async def _postForget(self, request: Any) -> object:
+        parameters(request, _Nothing)
+        gone, sinks = document(request, Gone), self._sinks.values()
+        return await forget(gone, self._names, self._presence, self._store, sinks, who(request))
 
     @_app.route(f"{ROOT}/latest", methods=["GET"])
     @_answers

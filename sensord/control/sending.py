@@ -49,6 +49,14 @@ class Outlet(Protocol):
         What went wrong last; empty if nothing has since it last succeeded.
         """
 
+    def forget(self, device: str, names: Sequence[str]) -> None:
+        """
+        A device is gone for good.
+
+        @param device: its name.
+        @param names: what it has measured.
+        """
+
     @property
     def unable(self) -> str:
         """

@@ -14,6 +14,7 @@ from sensord.store.journal import Entry, Series
 
 __all__ = [
     "Entry",
+    "Forgetful",
     "Misconfigured",
     "Particular",
     "Poison",
@@ -106,6 +107,21 @@ class Preparing(Sink, Protocol):
     def prepare(self, batch: Sequence[Entry]) -> None:
         """
         Begin to make ready what is to be written next, unless something comes in between.
+        """
+
+
+@runtime_checkable
+class Forgetful(Sink, Protocol):
+    """
+    A sink whose other side keeps something of each device.
+    """
+
+    def forget(self, device: str, names: Sequence[str]) -> None:
+        """
+        A device is gone for good: let the other side know, now or when that is possible.
+
+        @param device: its name.
+        @param names: what it has measured.
         """
 
 

@@ -246,19 +246,14 @@ class Discovery:
         """
         return [self._announcement(device) for device in self._devices.values()]
 
-    def forget(self, device: str) -> list[str]:
+    def forget(self, device: str) -> str:
         """
         A device is gone for good.
 
-        @return: the topics that are to be emptied: its announcement's, and those of its values.
+        @return: the topic of its announcement, which is to be emptied.
         """
-        known = self._devices.pop(device, None)
-        topics = [self._topic(device)]
-        if self._objects:
-            topics.append(deviceTopic(self._prefix, device))
-        elif known is not None:
-            topics += [valueTopic(self._prefix, device, name) for name in known.components]
-        return topics
+        self._devices.pop(device, None)
+        return self._topic(device)
 
     def _device(self, name: str) -> _Device | None:
         device = self._devices.get(name)

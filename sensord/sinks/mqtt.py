@@ -21,7 +21,7 @@ from sensord.brokers import UNFIT, BrokerSettings, Denied, Message, Publication,
 from sensord.outlets import MqttSettings
 from sensord.sinks import Entry, Misconfigured, Poison, Transient
 from sensord.sinks.discovery import Discovery
-from sensord.sinks.topics import FORMATS, STATUS, Said, moment
+from sensord.sinks.topics import FORMATS, STATUS, Said, deviceTopic, moment, valueTopic
 
 #: How many readings of one moment are kept from one batch to the next. A device that always says
 #: the same time would fill the memory.
@@ -104,17 +104,19 @@ class MqttSink:
         """
         return Deferred.fromCoroutine(self._late(batch))
 
-    def forget(self, device: str) -> None:
+    def forget(self, device: str, names: Sequence[str]) -> None:
         """
-        A device is gone for good: what was announced and kept of it is removed, now or with the
-        next connection.
-
-        @param device: its name.
+        What was announced and kept of a device is removed, now or with the next connection. See
+        L{Forgetful.forget<sensord.sinks.Forgetful.forget>}.
         """
+        settings = self._settings
         if self._discovery is not None:
-            topics = self._discovery.forget(device)
-            self._gone.update(topics if self._settings.retain else topics[:1])
-            self._empty()
+            self._gone.add(self._discovery.forget(device))
+        if settings.retain and settings.format == "value":
+            self._gone.update(valueTopic(settings.prefix, device, name) for name in names)
+        if settings.retain and settings.format == "json":
+            self._gone.add(deviceTopic(settings.prefix, device))
+        self._empty()
 
     async def _late(self, batch: Sequence[Entry]) -> None:
         await self._connect()

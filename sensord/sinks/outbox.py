@@ -16,7 +16,7 @@ from twisted.logger import Logger
 
 from sensord.outlets import SinkSettings
 from sensord.rarely import Rarely
-from sensord.sinks import Entry, Misconfigured, Particular, Sink
+from sensord.sinks import Entry, Forgetful, Misconfigured, Particular, Sink
 from sensord.sinks.ahead import Ahead
 from sensord.sinks.delivery import TROUBLE, Line, delay, deliver
 from sensord.sinks.errands import Errand
@@ -191,6 +191,13 @@ class Outbox(Service):
         There are dead letters that are to be tried again.
         """
         self._retrying.ask()
+
+    def forget(self, device: str, names: Sequence[str]) -> None:
+        """
+        A device is gone for good. See L{Forgetful.forget}.
+        """
+        if isinstance(self._sink, Forgetful):
+            self._sink.forget(device, names)
 
     def replay(self, start: int, end: int, device: str = "") -> Replay:
         """

@@ -12,10 +12,11 @@ _COLUMNS = "address, heard, received, missed, restarts, counter, rssi, interval,
 
 def load(connection: sqlite3.Connection) -> list[Record]:
     """
-    All records, with their addresses for names.
+    All records, with their addresses for names, but for those of devices that were forgotten.
     """
     records = []
-    for row in connection.execute(f"SELECT {_COLUMNS} FROM devices ORDER BY heard DESC"):
+    question = f"SELECT {_COLUMNS} FROM devices WHERE heard > 0 ORDER BY heard DESC"
+    for row in connection.execute(question):
         address, heard, received, missed, restarts, counter, rssi, interval, declared = row
         records.append(
             Record(
@@ -58,3 +59,13 @@ def row(record: Record) -> tuple[object, ...]:
         record.interval,
         record.declared and not record.settled,  # the description may be another one next time
     )
+
+
+def measured(device: str, connection: sqlite3.Connection) -> list[str]:
+    """
+    What a device has measured.
+
+    @param device: its name.
+    """
+    rows = connection.execute("SELECT name FROM series WHERE device = ? ORDER BY name", (device,))
+    return [name for (name,) in rows]

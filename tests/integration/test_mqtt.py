@@ -259,7 +259,7 @@ class SinkTests(MqttTestCase):
         (component,) = content["cmps"].values()
         self.assertEqual(component["stat_t"], TOPIC)
         self.assertEqual(component["dev_cla"], "temperature")
-        sink.forget("balcony")
+        sink.forget("balcony", ["temperature"])
         await until(lambda: len(listener.heard) == 3)
         self.assertEqual(listener.heard[2], (topic, b""))
 

@@ -526,7 +526,7 @@ class DiscoveryTests(SinkTestCase):
         """
         Of a device that is gone, what was announced and kept is removed.
         """
-        self.sink.forget("balcony")
+        self.sink.forget("balcony", ["temperature"])
         self.assertEqual(
             self.broker.take(),
             [
@@ -544,7 +544,7 @@ class DiscoveryTests(SinkTestCase):
         for heard in (False, True):
             self.setUp()
             self.broker.fault = Unavailable("closed")
-            self.sink.forget("balcony")
+            self.sink.forget("balcony", ["temperature"])
             if heard:
                 self.failureResultOf(self.sink.write([entry(2, 2)]), Transient)
             self.broker.meet()
@@ -561,5 +561,5 @@ class DiscoveryTests(SinkTestCase):
         self.assertEqual(self.broker.subscriptions, {})
         self.successResultOf(self.sink.write([entry(1, 1)]))
         self.assertEqual(self.announced(), [self.value.topic])
-        self.sink.forget("balcony")
+        self.sink.forget("balcony", ["temperature"])
         self.assertEqual(self.announced(), [])
