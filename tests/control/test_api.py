@@ -104,7 +104,7 @@ class DevicesTests(ApiTestCase):
         Devices stand by their listeners, and numbers in their order.
         """
         for address in ("radio/10", "radio/9", "hall/b", "radio/x"):
-            self.presence.record(address)
+            self.presence.record(address).hear(NOW)
         addresses = [one["address"] for one in self.get("devices")]
         self.assertEqual(
             [one for one in addresses if not one.startswith("poe")],
