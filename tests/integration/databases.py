@@ -184,7 +184,12 @@ class Victoria(Database):
         All values by their times in milliseconds, by metric and device.
         """
         self.fetch("/internal/force_flush")
-        body = self.fetch("/api/v1/export", match='{__name__!=""}', reduce_mem_usage="0")
+        body = self.fetch(
+            "/api/v1/export",
+            match='{__name__!=""}',
+            reduce_mem_usage="0",
+            end="4200000000",  # unless it is told so, it leaves out the last second
+        )
         found: dict[tuple[str, str], dict[int, float]] = {}
         self.doubled = 0
         for line in body.splitlines():
