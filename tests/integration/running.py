@@ -4,15 +4,13 @@ becomes of readings while something else is broken.
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from twisted.internet import reactor as installed
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.protocol import Factory, Protocol
-from twisted.internet.task import deferLater
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
@@ -23,8 +21,7 @@ from sensord.store import journal
 from sensord.store.archive import Archive
 from sensord.store.audit import audit
 from tests.integration.daemon import PATIENCE
-
-reactor: Any = installed
+from tests.integration.loop import pause, reactor
 
 #: By device and name: the values by their times.
 Series = dict[tuple[str, str], dict[int, Value]]
@@ -135,7 +132,7 @@ class GatewayTestCase(TestCase):
         Start a gateway in the folder.
         """
         gateway = Gateway(
-            reactor,
+            reactor(),
             {
                 "store": {"path": str(self.folder / "sensord.sqlite")},
                 "control": {"socket": ""},
@@ -161,7 +158,7 @@ class GatewayTestCase(TestCase):
         A device connects.
         """
         address: Any = gateway.listeners["lines"].address  # type: ignore[union-attr]
-        where = TCP4ClientEndpoint(reactor, "127.0.0.1", address.port)
+        where = TCP4ClientEndpoint(reactor(), "127.0.0.1", address.port)
         device = await where.connect(Factory.forProtocol(Device))
         assert isinstance(device, Device)
         self.addCleanup(device.transport.abortConnection)
@@ -240,18 +237,3 @@ def assertSame(case: SynchronousTestCase, there: Series, here: Series) -> None:
             if others.get(key, {}).get(time) != value
         ]
         case.assertEqual(found[:5], [], f"{len(found)} readings are {what}")
-
-
-async def pause(seconds: float) -> None:
-    """
-    Let others do something.
-    """
-    await deferLater(reactor, seconds, lambda: None)
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """
-    Wait for something that has no event to wait for. The timeout of the test ends it.
-    """
-    while not condition():
-        await pause(0.01)

@@ -15,14 +15,12 @@ from zope.interface import implementer
 from sensord.sinks import http
 from tests.emoncms import KEY, Emoncms, Reply
 from tests.integration.databases import Influxd
+from tests.integration.loop import pause, reactor, until
 from tests.integration.running import (
     GatewayTestCase,
     Series,
     assertSame,
-    pause,
-    reactor,
     series,
-    until,
 )
 from tests.scripted import CUT, LOST, SILENT, Scripted, Trouble
 
@@ -41,7 +39,7 @@ class DatabaseTests(GatewayTestCase):
         self.addCleanup(self.database.close)
         self.database.start()
         self.database.query("CREATE DATABASE sensors")
-        self.door = Scripted(reactor, self.database.port)
+        self.door = Scripted(reactor(), self.database.port)
         self.door.open()
         self.addCleanup(self.door.close)
 
@@ -220,7 +218,7 @@ class DatabaseTests(GatewayTestCase):
         The name of the server is not known, and then it is.
         """
         names = Names()
-        self.addCleanup(reactor.installNameResolver, reactor.installNameResolver(names))
+        self.addCleanup(reactor().installNameResolver, reactor().installNameResolver(names))
         await self.begin(url=f"http://database.invalid:{self.door.where}")
         await self.peer.send(100)
         await until(lambda: names.asked >= 3)
@@ -241,8 +239,8 @@ class EmoncmsTests(GatewayTestCase):
         """
         Answers that are nearly C{ok}, and mean that nothing was taken, or only a part of it.
         """
-        there = Emoncms(reactor.seconds)
-        port = reactor.listenTCP(0, Site(there), interface="127.0.0.1")
+        there = Emoncms(reactor().seconds)
+        port = reactor().listenTCP(0, Site(there), interface="127.0.0.1")
         self.addCleanup(port.stopListening)
         url = f"http://127.0.0.1:{port.getHost().port}"
         gateway = self.launch({"name": "emon", "kind": "emoncms", "url": url, "apikey": KEY})

@@ -7,7 +7,6 @@ from pathlib import Path
 from random import randbytes
 from typing import Any
 
-from twisted.internet import reactor as installed
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
@@ -17,8 +16,7 @@ from sensord.settings import Secret
 from sensord.sinks import Entry, Misconfigured, Poison, Series, SinkError, Transient
 from sensord.sinks.influxdb import InfluxSink
 from tests.integration.databases import Database, Influxd, Victoria
-
-reactor: Any = installed
+from tests.integration.loop import reactor
 
 NOW = 1_795_194_651_000_000
 
@@ -74,7 +72,7 @@ class DatabaseTestCase(TestCase):
         """
         said = {"url": server.url, "database": "sensors", **given}
         settings = InfluxSettings("influx", "influxdb", **said)
-        sink = InfluxSink(reactor, settings, deferToThread)
+        sink = InfluxSink(reactor(), settings, deferToThread)
         sink.start()
         self.addCleanup(sink.stop)
         return sink
@@ -301,7 +299,7 @@ class InfluxTests(DatabaseTestCase):
         What is older than the database keeps is refused at once, and the rest is there.
         """
         self.database.query('CREATE DATABASE "short" WITH DURATION 2h')
-        now = int(reactor.seconds() * 1e6)
+        now = int(reactor().seconds() * 1e6)
         batch = [self.entry(1.5, time=time) for time in (now, 5, now - 1, NOW // 2, 7)]
         sink = self.sink(self.database, database="short")
         raised = await self.refused(Poison, sink, *batch)

@@ -7,9 +7,8 @@ import re
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
-from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.endpoints import clientFromString, connectProtocol
 from twisted.internet.error import CannotListenError
@@ -26,8 +25,7 @@ from sensord.reading import Clock, Reading
 from sensord.settings import ManholeSettings
 from sensord.simulate import Fleet
 from tests.integration.daemon import ALARMS, PATIENCE
-
-reactor: Any = _reactor
+from tests.integration.loop import pause, reactor
 
 #: What moves the cursor or sets a colour.
 _CODES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
@@ -150,16 +148,19 @@ class ManholeTests(TestCase):
         settings = ManholeSettings(
             listen, str(self.folder / "authorized_keys"), str(self.folder / "manhole_key")
         )
-        names = {"store": {"balcony": 24.5}, "soon": lambda: deferLater(reactor, 0.01, lambda: 42)}
+        names = {
+            "store": {"balcony": 24.5},
+            "soon": lambda: deferLater(reactor(), 0.01, lambda: 42),
+        }
         return Manhole(
-            reactor,
+            reactor(),
             settings,
             names,
             words(
-                reactor,
+                reactor(),
                 lambda: [("listener", "peer"), ("poe", "192.168.1.7")],
                 self.follow,
-                lambda devices, rate: Fleet(reactor, "poe", devices, rate, "tcp:127.0.0.1:9"),
+                lambda devices, rate: Fleet(reactor(), "poe", devices, rate, "tcp:127.0.0.1:9"),
             ),
         )
 
@@ -177,7 +178,7 @@ class ManholeTests(TestCase):
         assert program is not None
         client = Client()
         environment = {"PATH": os.defpath, "TERM": "xterm"}
-        process = reactor.spawnProcess(
+        process = reactor().spawnProcess(
             client, program, [program, *arguments], environment, str(self.folder)
         )
 
@@ -272,7 +273,7 @@ class ManholeTests(TestCase):
         client.transport.signalProcess("KILL")
         await client.ended
         while self.followers:
-            await deferLater(reactor, 0.01, lambda: None)
+            await pause(0.01)
         self.assertQuiet()
 
     async def test_simulate(self) -> None:
@@ -363,7 +364,7 @@ class ManholeTests(TestCase):
         """
         Who speaks no SSH, or leaves in the middle, harms nothing and is no error.
         """
-        door = clientFromString(reactor, f"tcp:127.0.0.1:{self.port}")
+        door = clientFromString(reactor(), f"tcp:127.0.0.1:{self.port}")
         for data in (b"GET / HTTP/1.0\r\n\r\n", bytes(10_000), b"SSH-2.0-x\r\n" + b"\xff" * 64):
             peer = await connectProtocol(door, Peer())
             peer.transport.write(data)
@@ -391,7 +392,7 @@ class ManholeTests(TestCase):
         client = self.login()
         await client.expect(">>> ")
         peer = await connectProtocol(
-            clientFromString(reactor, f"tcp:127.0.0.1:{self.port}"), Peer()
+            clientFromString(reactor(), f"tcp:127.0.0.1:{self.port}"), Peer()
         )
         await self.manhole.stopService()
         await gatherResults([peer.closed, client.ended])

@@ -3,7 +3,7 @@ Readings to a real mosquitto.
 """
 
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -16,9 +16,7 @@ from cryptography.x509.oid import NameOID
 from msgspec import json
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
-from twisted.internet import reactor as installed
 from twisted.internet.defer import Deferred
-from twisted.internet.task import deferLater
 from twisted.protocols.portforward import ProxyFactory
 from twisted.trial.unittest import TestCase
 
@@ -29,9 +27,8 @@ from sensord.settings import Secret
 from sensord.sinks import Entry, Misconfigured, Series, SinkError, Transient
 from sensord.sinks.mqtt import MqttSink
 from tests.integration.daemon import PATIENCE
+from tests.integration.loop import pause, reactor, until
 from tests.integration.mosquitto import Mosquitto, password
-
-reactor: Any = installed
 
 #: Where the readings of these tests are said.
 TOPIC = "sensord/balcony/temperature"
@@ -136,18 +133,10 @@ class MqttTestCase(TestCase):
         """
         settings.setdefault("broker", f"tcp:127.0.0.1:{port}")
         settings.setdefault("version", self.version)
-        made = MqttSink(reactor, MqttSettings("home", "mqtt", **settings))
+        made = MqttSink(reactor(), MqttSettings("home", "mqtt", **settings))
         self.addCleanup(made.stop)
         made.start()
         return made
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """
-    Wait for something that has no event to wait for. The timeout of the test ends it.
-    """
-    while not condition():
-        await deferLater(reactor, 0.01, lambda: None)
 
 
 async def insist(sink: MqttSink, batch: Sequence[Entry]) -> list[SinkError]:
@@ -163,7 +152,7 @@ async def insist(sink: MqttSink, batch: Sequence[Entry]) -> list[SinkError]:
             return errors
         except Transient as error:
             errors.append(error)
-            await deferLater(reactor, 0.05, lambda: None)
+            await pause(0.05)
 
 
 def entries(values: Sequence[Any], first: int = 1) -> list[Entry]:
@@ -246,7 +235,7 @@ class SinkTests(MqttTestCase):
         await sink.write(entries([21.5]))
         await until(lambda: len(listener.heard) == 1)
         assistant = Broker(
-            reactor, BrokerSettings(broker=f"tcp:127.0.0.1:{broker.port}"), "assistant"
+            reactor(), BrokerSettings(broker=f"tcp:127.0.0.1:{broker.port}"), "assistant"
         )
         self.addCleanup(assistant.stop)
         assistant.start()
@@ -424,7 +413,7 @@ class SubscriptionTests(MqttTestCase):
         settings = BrokerSettings(
             broker=f"tcp:127.0.0.1:{port}", client_id="hub", version=self.version
         )
-        return Broker(reactor, settings, "hub", terms)
+        return Broker(reactor(), settings, "hub", terms)
 
     async def test_acknowledged(self) -> None:
         """
@@ -459,7 +448,7 @@ class SubscriptionTests(MqttTestCase):
         where = f"tcp:127.0.0.1:{broker.port}"
         settings = BrokerSettings(broker=where, version=self.version)
         for each in heard:
-            client = Broker(reactor, settings, "hub")
+            client = Broker(reactor(), settings, "hub")
             self.addCleanup(client.stop)
             client.start()
             await client.subscribe("$share/group/+/data", each.append)
@@ -533,7 +522,7 @@ class Relay(ProxyFactory):
     def __init__(self, port: int) -> None:
         super().__init__("127.0.0.1", port)
         self._ends: list[Any] = []
-        self._listening = reactor.listenTCP(0, self, interface="127.0.0.1")
+        self._listening = reactor().listenTCP(0, self, interface="127.0.0.1")
         self.where: int = self._listening.getHost().port
 
     def buildProtocol(self, addr: Any) -> Any:

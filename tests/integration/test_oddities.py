@@ -15,6 +15,7 @@ from twisted.web.server import Site
 from sensord.reading import Clock, Reading, Value
 from tests.emoncms import KEY, Emoncms
 from tests.integration.databases import Influxd, Victoria
+from tests.integration.loop import reactor, until
 from tests.integration.mosquitto import Mosquitto
 from tests.integration.running import (
     FAILED,
@@ -22,9 +23,7 @@ from tests.integration.running import (
     GatewayTestCase,
     Series,
     assertSame,
-    reactor,
     series,
-    until,
 )
 from tests.integration.test_mqtt import Listener
 
@@ -216,8 +215,8 @@ class OddTests(GatewayTestCase):
         emoncms is told all numbers, each series under a name of its own, which it takes. Texts are
         dead letters.
         """
-        there = Emoncms(reactor.seconds)
-        port = reactor.listenTCP(0, Site(there), interface="127.0.0.1")
+        there = Emoncms(reactor().seconds)
+        port = reactor().listenTCP(0, Site(there), interface="127.0.0.1")
         self.addCleanup(port.stopListening)
         url = f"http://127.0.0.1:{port.getHost().port}"
         await self.feed({"name": "emon", "kind": "emoncms", "url": url, "apikey": KEY})

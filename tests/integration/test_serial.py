@@ -9,13 +9,11 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from twisted.internet import reactor as installed
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import clientFromString, connectProtocol
 from twisted.internet.error import ConnectError
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Factory, Protocol
-from twisted.internet.task import deferLater
 from twisted.logger import LogEvent, capturedLogs, formatEvent
 from twisted.trial.unittest import TestCase
 
@@ -31,6 +29,7 @@ from sensord.reading import Arrivals
 from sensord.store.account import Account
 from sensord.wires import WIRES
 from tests.integration.daemon import PATIENCE
+from tests.integration.loop import pause, reactor
 
 #: Seconds that nothing answers a device for, so that its first line is taken for a whole one.
 _SILENCE = 0.2
@@ -62,8 +61,6 @@ NOISE = (
 #: Why a line that is cut by unplugging is rejected.
 _CUT = "cut short: the link ended within the line"
 
-reactor: Any = installed
-
 
 class SerialTestCase(TestCase):
     """
@@ -78,7 +75,7 @@ class SerialTestCase(TestCase):
         """
         self.path = Path(self.mktemp()).absolute()
         self.heard = b""
-        self.terminal = Terminal(reactor, self.hear, str(self.path))
+        self.terminal = Terminal(reactor(), self.hear, str(self.path))
         self.addCleanup(self.terminal.close)
         self.account = Account("port", lambda count: None)
 
@@ -104,9 +101,9 @@ class SerialTestCase(TestCase):
         devices = Devices(Settings(listeners=(settings,)))
         self.presence = devices.presence
         source = devices.source(settings, Arrivals(time.time))
-        inlet = Inlet("port", source, self.account, self.presence, reactor)
+        inlet = Inlet("port", source, self.account, self.presence, reactor())
         link = RadioLink if wire == "rfm2pi" else SerialLink
-        return link(reactor, settings, inlet, partial(WIRES[wire].parser, settings))
+        return link(reactor(), settings, inlet, partial(WIRES[wire].parser, settings))
 
     def start(self, wire: str, **more: object) -> SerialLink:
         """
@@ -125,7 +122,7 @@ class SerialTestCase(TestCase):
         while not condition():
             if time.monotonic() > deadline:
                 self.fail("it has not come")
-            await deferLater(reactor, 0.01, lambda: None)
+            await pause(0.01)
 
     async def stored(self, *devices: str) -> Sequence[tuple[bytes, str]]:
         """
@@ -152,7 +149,7 @@ class SerialTestCase(TestCase):
         Wait until the port is open, and has been for a moment.
         """
         await self.until(lambda: link.state == "open")
-        await deferLater(reactor, _SILENCE, lambda: None)
+        await pause(_SILENCE)
 
 
 def said(events: Sequence[LogEvent], level: str) -> list[str]:
@@ -233,7 +230,7 @@ class LineTests(SerialTestCase):
         await self.open(link)
         link.steer(False, True)
         self.speak(b"15 69")
-        await deferLater(reactor, _SILENCE, lambda: None)
+        await pause(_SILENCE)
         self.assertIsNone(self.account.take())
         link.steer(True, False)
         await self.stored("port/15")
@@ -249,7 +246,7 @@ class LineTests(SerialTestCase):
         self.terminal.open()
         await self.open(link)
         self.speak(b"15 69", b"16 69")
-        await deferLater(reactor, _SILENCE, lambda: None)
+        await pause(_SILENCE)
         self.assertIsNone(self.account.take())
         link.steer(True, False)
         self.assertEqual(len(await self.stored("port/16")), 1)
@@ -275,7 +272,7 @@ class LineTests(SerialTestCase):
         link = self.start("serial")
         await self.open(link)
         for connection in link.factory.connections:
-            reactor.removeReader(self.terminal)
+            reactor().removeReader(self.terminal)
             connection.transport.write(bytes(100_000))
         await link.stopService()
         self.assertEqual(link.connected, 0)
@@ -288,7 +285,7 @@ class LineTests(SerialTestCase):
         """
         self.terminal.open()
         await self.open(self.start("serial"))
-        other = SerialEndpoint(reactor, str(self.path), 9600)
+        other = SerialEndpoint(reactor(), str(self.path), 9600)
         error: Any = await self.assertFailure(
             other.connect(Factory.forProtocol(Protocol)), ConnectError
         )
@@ -381,7 +378,7 @@ class RadioTests(SerialTestCase):
         await self.until(lambda: self.sent)  # the time is first
         await self.until(lambda: self.taken(way, b"20,1,2,0s"))
         address: Any = repeater.address
-        to: IStreamClientEndpoint = clientFromString(reactor, f"tcp:127.0.0.1:{address.port}")
+        to: IStreamClientEndpoint = clientFromString(reactor(), f"tcp:127.0.0.1:{address.port}")
         peer: Any = await connectProtocol(to, Protocol())
         peer.transport.write(b"211g\n21,3,4,0s\n")
         await self.until(lambda: len(self.sent) == 3)

@@ -13,12 +13,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol, wrapClientTLS
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFromCertificates
-from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
@@ -43,12 +41,11 @@ from sensord.reading import Arrivals
 from sensord.store.account import Account
 from sensord.wires import WIRES, MessageSettings
 from tests.integration.daemon import PATIENCE
+from tests.integration.loop import pause, reactor
 from tests.wire.test_websocket import ACCEPT, BINARY, HEAD, PIECES, frame, text
 
 T = TypeVar("T", bound="Client")
 E = TypeVar("E", bound=Event)
-
-reactor: Any = _reactor
 
 #: How much of the answer to its handshake a microcontroller reads.
 FIRST = 200
@@ -184,16 +181,16 @@ class WebSocketTestCase(TestCase):
         settings = MessageSettings("field", "websocket", listen, **more)
         devices = Devices(Settings(listeners=(settings,)))
         self.presence = devices.presence
-        self.account = Account("field", lambda count: reactor.callLater(0, self.commit))
+        self.account = Account("field", lambda count: reactor().callLater(0, self.commit))
         self.waiting = False
         self.values: list[object] = []
         self.rejected: list[str] = []
-        source = devices.source(settings, Arrivals(reactor.seconds))
-        inlet = Inlet("field", source, self.account, self.presence, reactor)
+        source = devices.source(settings, Arrivals(reactor().seconds))
+        inlet = Inlet("field", source, self.account, self.presence, reactor())
         parser = partial(WIRES["websocket"].parser, settings)
         made = partial(WebSocketProtocol, ack=settings.ack)
-        factory = PortFactory(settings, parser, inlet, reactor, made)
-        self.listener = Listener(reactor, settings, factory)
+        factory = PortFactory(settings, parser, inlet, reactor(), made)
+        self.listener = Listener(reactor(), settings, factory)
         self.listener.startService()
         self.addCleanup(self.stop)
         return self.listener
@@ -228,7 +225,7 @@ class WebSocketTestCase(TestCase):
         Connect a client.
         """
         address: Any = self.listener.address
-        endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", address.port)
+        endpoint = TCP4ClientEndpoint(reactor(), "127.0.0.1", address.port)
         await connectProtocol(endpoint, client)
         self.addCleanup(client.cut)
         return client
@@ -238,7 +235,7 @@ class WebSocketTestCase(TestCase):
         Wait for something that has no event to wait for.
         """
         while not condition():
-            await deferLater(reactor, 0.01, lambda: None)
+            await pause(0.01)
 
 
 class MicrocontrollerTests(WebSocketTestCase):
@@ -253,7 +250,7 @@ class MicrocontrollerTests(WebSocketTestCase):
         client = await self.connect(Client())
         for piece in PIECES:
             client.transport.write(piece)
-            await deferLater(reactor, 0.005, lambda: None)
+            await pause(0.005)
         await client.until(lambda: bool(client.data))
         return client
 
@@ -335,13 +332,13 @@ class FullClientTests(WebSocketTestCase):
         await self.until(lambda: self.presence.present())
         await self.listener.stopService()
         self.assertEqual(client.events, [])
-        self.waiting, began = False, reactor.seconds()
+        self.waiting, began = False, reactor().seconds()
         self.commit()
         self.assertEqual((await client.hear(TextMessage)).data, "ack,7")
         self.assertEqual((await client.hear(CloseConnection)).code, 1001)
         await client.until(lambda: client.lost)
         await self.until(lambda: not self.listener.connected)
-        self.assertLess(reactor.seconds() - began, LINGER)
+        self.assertLess(reactor().seconds() - began, LINGER)
 
 
 class TLSTests(FullClientTests):
@@ -386,7 +383,7 @@ class TLSTests(FullClientTests):
         roots = trustRootFromCertificates([Certificate.loadPEM(self.certificate)])
         endpoint = wrapClientTLS(
             optionsForClientTLS("localhost", roots),
-            TCP4ClientEndpoint(reactor, "127.0.0.1", address.port),
+            TCP4ClientEndpoint(reactor(), "127.0.0.1", address.port),
         )
         await connectProtocol(endpoint, client)
         self.addCleanup(client.cut)
@@ -454,7 +451,7 @@ class MisbehaviourTests(WebSocketTestCase):
         client.transport.write(b"".join(PIECES[:-1]))
         while not client.lost:
             client.transport.write(b"X-Filler: 1\r\n")
-            await deferLater(reactor, 0.02, lambda: None)
+            await pause(0.02)
         self.assertEqual(client.data, b"")
         await self.until(lambda: not self.listener.connected)
 
