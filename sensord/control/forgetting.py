@@ -14,7 +14,7 @@ from sensord.control.asking import answered
 from sensord.control.query import Fault
 from sensord.control.sending import Outlet
 from sensord.presence import Presence
-from sensord.store import roster
+from sensord.store import journal
 from sensord.store.service import Store
 from sensord.tables import meant
 
@@ -58,7 +58,7 @@ async def forget(
     """
     name = names.label(gone.device)
     heard = [one for one in presence if one.heard and name in (one.name, one.address)]
-    measured = await answered(store.read(partial(roster.measured, name)))
+    measured = await answered(store.read(partial(journal.measured, name)))
     if not heard and not measured:
         known = [one.name for one in presence]
         raise Fault(404, f'there is no device "{gone.device}"{meant(gone.device, known)}')

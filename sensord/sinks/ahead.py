@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from twisted.internet.defer import Deferred
 
-from sensord.sinks import Entry, Preparing, Series, Sink
+from sensord.sinks import Entry, Preparing, Sink
 from sensord.store import journal
 from sensord.store.service import Store
 
@@ -24,7 +24,7 @@ class Ahead:
         self._store = store
         self._most = sink.most
         self._preparing = sink if isinstance(sink, Preparing) else None
-        self._known: dict[int, Series] = {}
+        self._known = journal.Known()
         self._next: Deferred[list[Entry]] | None = None
 
     def take(self) -> Deferred[list[Entry]]:

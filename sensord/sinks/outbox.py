@@ -4,6 +4,7 @@ only when that has succeeded. So a sink that is down for a week loses nothing, a
 another.
 """
 
+import sqlite3
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from random import random
@@ -246,11 +247,16 @@ class Outbox(Service):
         Find out where it stands.
         """
         beginning = self._settings.start == "beginning"
+
+        def enter(connection: sqlite3.Connection) -> None:
+            journal.enter(connection, self.name, beginning)
+            if self._paused:
+                journal.pause(connection, self.name, True)
+
+        self._store.always(enter)  # a journal that is begun in place of this one has it, too
         while self.running:
             try:
-                await self._store.write(
-                    lambda connection: journal.enter(connection, self.name, beginning)
-                )
+                await self._store.write(enter)
                 lines = await self._store.read(journal.figures)
             except Exception as error:
                 await self._sleep(self._fail(error))
@@ -332,7 +338,9 @@ class Outbox(Service):
         before = None if self._age is None else int((self._store.now() - self._age) * 1e6)
         try:
             gone = await self._store.write(
-                lambda connection: journal.expire(connection, self.name, before, self._most)
+                lambda connection: journal.expire(
+                    connection, self.name, before, self._most, int(self._store.now() * 1e6)
+                )
             )
         except Exception as error:
             self._fail(error)

@@ -10,7 +10,7 @@ from functools import partial
 from msgspec import Struct
 from twisted.logger import Logger
 
-from sensord.sinks import Entry, Series, Sink, late
+from sensord.sinks import Entry, Sink, late
 from sensord.sinks.delivery import Line, deliver
 from sensord.store import journal
 from sensord.store.journal import Span
@@ -61,7 +61,7 @@ class Replay:
         self._sent = self._refused = 0
         self._why = ""
         self._end = self._ended = ""
-        self._known: dict[int, Series] = {}
+        self._known = journal.Known()
         self._followers: list[Callable[[], object]] = []
 
     @property

@@ -17,7 +17,7 @@ from twisted.logger import Logger
 
 from sensord.devices import Description
 from sensord.reading import Intake, Reading, Value
-from sensord.store import schema
+from sensord.store import retention, schema
 from sensord.store.schema import StoreError
 from sensord.store.series import Series
 
@@ -103,6 +103,14 @@ class Database:
         self._files: list[tuple[int, int] | None] = []
         self._connection: sqlite3.Connection | None = None
         self._ids = Series(describe)
+        self._always: list[Callable[[sqlite3.Connection], object]] = []
+
+    def always(self, job: Callable[[sqlite3.Connection], object]) -> None:
+        """
+        Have a job run in the transaction with which a file is opened, from now on: also when a new
+        one is begun in place of one that is broken, or was moved.
+        """
+        self._always.append(job)
 
     def open(self) -> None:
         """
@@ -131,6 +139,12 @@ class Database:
                 "INSERT INTO meta VALUES ('opened', CAST(strftime('%s', 'now') AS INTEGER))"
                 " ON CONFLICT (key) DO UPDATE SET value = excluded.value"
             )
+            connection.execute(
+                "INSERT INTO meta VALUES ('journal', lower(hex(randomblob(8))))"
+                " ON CONFLICT (key) DO NOTHING"
+            )
+            for job in tuple(self._always):
+                job(connection)
         self._files = self._identities()
 
     def close(self) -> None:
@@ -188,33 +202,9 @@ class Database:
 
     def expire(self, before: int, most: int) -> int:
         """
-        Remove old readings: not those that a sink has still to read, and not the newest of
-        each series.
-
-        @param before: in microseconds since the epoch.
-        @param most: how many to remove at the most, so that commits need not wait for long.
-        @return: how many were removed.
+        Remove old readings. See L{retention.expire}.
         """
-        if self._connection is None:
-            self.open()
-        with self._transaction() as connection:
-            horizon = connection.execute(
-                # The last row stays, whatever its age: SQLite would give its id a second time.
-                "SELECT min(coalesce((SELECT min(position) FROM cursors), max(id)), max(id) - 1)"
-                " FROM readings"
-            ).fetchone()[0]
-            left = most
-            for (series,) in connection.execute("SELECT id FROM series").fetchall():
-                left -= connection.execute(
-                    "DELETE FROM readings WHERE id IN (SELECT id FROM readings"
-                    " WHERE series = :series AND id <= :horizon AND time < min(:before,"
-                    " (SELECT max(time) FROM readings WHERE series = :series)) LIMIT :left)",
-                    {"series": series, "horizon": horizon, "before": before, "left": left},
-                ).rowcount
-                if not left:
-                    break
-            self._count("expired_readings", most - left)
-        return most - left
+        return self.run(partial(retention.expire, before, most))
 
     def run(self, job: Callable[[sqlite3.Connection], T]) -> T:
         """
@@ -354,7 +344,7 @@ class Database:
             " (SELECT id FROM quarantine ORDER BY id DESC LIMIT 1 OFFSET ?)",
             (self._maxQuarantine,),
         ).rowcount
-        self._count("expired_quarantine", gone)
+        retention.count(self._connection, "expired_quarantine", gone)
 
     def _setAside(self, error: Exception) -> None:
         self.close()
@@ -365,13 +355,6 @@ class Database:
             error=error,
             aside=aside.name,
         )
-
-    def _count(self, key: str, number: int) -> None:
-        assert self._connection is not None
-        if number:
-            self._connection.execute(
-                "UPDATE meta SET value = value + ? WHERE key = ?", (number, key)
-            )
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

@@ -14,6 +14,7 @@ from msgspec import Struct, convert
 
 from sensord.reading import Value
 from sensord.store.database import fromColumn
+from sensord.store.schema import StoreError
 
 #: What all sinks together have to account for.
 _COMMITTED = "(SELECT coalesce(sum(committed), 0) FROM ledger)"
@@ -97,6 +98,16 @@ class Figures(Struct, frozen=True):
     dropped: int = 0
 
 
+class Known(dict[int, Series]):
+    """
+    Series by their ids, as far as they were met.
+
+    @ivar journal: the one in which they have these.
+    """
+
+    journal: object = None
+
+
 def enter(connection: sqlite3.Connection, sink: str, beginning: bool) -> None:
     """
     Begin a sink, unless it has begun before.
@@ -113,7 +124,7 @@ def enter(connection: sqlite3.Connection, sink: str, beginning: bool) -> None:
 
 
 def upcoming(
-    connection: sqlite3.Connection, sink: str, most: int, known: dict[int, Series], after: int = 0
+    connection: sqlite3.Connection, sink: str, most: int, known: Known, after: int = 0
 ) -> list[Entry]:
     """
     What a sink has to deal with next, in the order of the journal.
@@ -130,7 +141,7 @@ def upcoming(
 
 
 def past(
-    span: Span, after: int, most: int, known: dict[int, Series], connection: sqlite3.Connection
+    span: Span, after: int, most: int, known: Known, connection: sqlite3.Connection
 ) -> tuple[list[Entry], int]:
     """
     What the journal has of a span of time, in its order; at one go no more than is read quickly.
@@ -176,12 +187,14 @@ def extent(sink: str, connection: sqlite3.Connection) -> tuple[int, int]:
     return first, last
 
 
-def measured(device: str, connection: sqlite3.Connection) -> bool:
+def measured(device: str, connection: sqlite3.Connection) -> list[str]:
     """
-    Whether there are readings of a device.
+    What a device has measured.
+
+    @param device: its name.
     """
-    row = connection.execute("SELECT 1 FROM series WHERE device = ? LIMIT 1", (device,))
-    return row.fetchone() is not None
+    rows = connection.execute("SELECT name FROM series WHERE device = ? ORDER BY name", (device,))
+    return [name for (name,) in rows]
 
 
 def advance(
@@ -191,12 +204,24 @@ def advance(
     A batch is dealt with.
 
     @param dead: why entries of it are dead letters, by their ids.
+    @raise StoreError: if it is of another journal than this. What it stands for there has to be
+        dealt with still.
     """
-    connection.execute(
-        "UPDATE cursors SET position = ?, delivered = delivered + ?, dead = dead + ?"
-        " WHERE sink = ?",
-        (batch[-1].id, len(batch) - len(dead), len(dead), sink),
+    last = batch[-1]
+    moved = connection.execute(
+        "UPDATE cursors SET position = :last, delivered = delivered + :delivered,"
+        " dead = dead + :dead WHERE sink = :sink AND position < :last"
+        " AND :time = (SELECT time FROM readings WHERE id = :last)",
+        {
+            "last": last.id,
+            "time": last.time,
+            "delivered": len(batch) - len(dead),
+            "dead": len(dead),
+            "sink": sink,
+        },
     )
+    if not moved.rowcount:
+        raise StoreError("the journal is not the one that was read")
     connection.executemany(
         "INSERT INTO dead_letters (sink, reading, device, name, time, value, why, died)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, CAST(strftime('%s', 'now') AS INTEGER) * 1000000)",
@@ -209,13 +234,14 @@ def advance(
 
 
 def expire(
-    connection: sqlite3.Connection, sink: str, before: int | None, most: int | None
+    connection: sqlite3.Connection, sink: str, before: int | None, most: int | None, now: int
 ) -> tuple[int, int, int] | None:
     """
     Give up the oldest of a backlog that has become too long.
 
     @param before: give up what is older, in microseconds since the epoch.
     @param most: give up what is more than so many.
+    @param now: likewise.
     @return: how many were given up, and the times of the first and the last; L{None} if none was.
     """
     position, last = connection.execute(
@@ -225,8 +251,10 @@ def expire(
     if most is not None and last is not None:
         upto = max(upto, last - most)
     if before is not None:
+        # What is of the future by a wrong clock is of no age: what is behind it may be too old.
         (first,) = connection.execute(
-            "SELECT min(id) FROM readings WHERE id > ? AND time >= ?", (upto, before)
+            "SELECT min(id) FROM readings WHERE id > ? AND time BETWEEN ? AND ?",
+            (upto, before, now),
         ).fetchone()
         upto = max(upto, (last or upto) if first is None else first - 1)
     count, start, end = connection.execute(
@@ -290,11 +318,16 @@ def forget(sink: str, connection: sqlite3.Connection) -> bool:
 def _entries(
     connection: sqlite3.Connection,
     rows: Sequence[tuple[int, int, int, Any]],
-    known: dict[int, Series],
+    known: Known,
 ) -> list[Entry]:
     """
     Entries of rows with their id, series, time and value.
     """
+    question = "SELECT value FROM meta WHERE key = 'journal'"
+    journal = connection.execute(question).fetchone()
+    if journal != known.journal:
+        known.clear()
+        known.journal = journal
     for missing in {row[1] for row in rows} - known.keys():
         device, name, unit, tags, address = connection.execute(
             "SELECT device, name, unit, tags, address FROM series WHERE id = ?", (missing,)

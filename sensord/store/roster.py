@@ -59,13 +59,3 @@ def row(record: Record) -> tuple[object, ...]:
         record.interval,
         record.declared and not record.settled,  # the description may be another one next time
     )
-
-
-def measured(device: str, connection: sqlite3.Connection) -> list[str]:
-    """
-    What a device has measured.
-
-    @param device: its name.
-    """
-    rows = connection.execute("SELECT name FROM series WHERE device = ? ORDER BY name", (device,))
-    return [name for (name,) in rows]

@@ -7,7 +7,8 @@ BEGIN IMMEDIATE;
 
 -- schema: the version of these tables. opened: when a daemon last began to write, in seconds since
 -- the epoch. expired_readings, expired_quarantine: how many rows of
--- each retention has removed, so that the ledger can still be proved.
+-- each retention has removed, so that the ledger can still be proved. journal: which one this is: in
+-- another, ids mean something else.
 CREATE TABLE meta (
     key TEXT PRIMARY KEY,
     value NOT NULL

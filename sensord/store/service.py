@@ -219,6 +219,14 @@ class Store(Service):
         """
         return self._write(lambda: self._database.run(job))
 
+    def always(self, job: Callable[[sqlite3.Connection], object]) -> None:
+        """
+        Have something written whenever a file is opened in place of the one that is open now.
+
+        @param job: as for L{write}; it may run several times on one file.
+        """
+        self._database.always(job)
+
     def read(self, job: Callable[[sqlite3.Connection], T]) -> Deferred[T]:
         """
         Ask something that is not about readings.

@@ -3,6 +3,7 @@ Tests for L{sensord.sinks.outbox}.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -11,13 +12,13 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from sensord.outlets import SinkSettings
-from sensord.reading import Value
+from sensord.reading import Intake, Value
 from sensord.sinks import Entry, Misconfigured, Poison, Sink, Transient
 from sensord.sinks.outbox import Outbox
 from sensord.store import journal
 from sensord.store.archive import Archive
 from sensord.store.audit import audit
-from sensord.store.database import Database
+from sensord.store.database import Database, Part
 from sensord.store.service import Store
 from tests.sinks.support import MemorySink
 from tests.store.support import Disk, Runner, folder, reading, sql
@@ -412,6 +413,18 @@ class TroubleTests(OutboxTestCase):
         self.assertEqual(self.sink.values, [99])
         self.assertBalanced()
 
+    def test_future(self) -> None:
+        """
+        A reading of the future, by a wrong clock, does not keep what is behind it from being too
+        old.
+        """
+        self.refuse(Transient("away"))
+        self.start(max_backlog="1h")
+        self.store.record([reading(int((NOW + 10**9) * 1e6), 1), reading(1, 2), reading(2, 3)])
+        self.elapse(400)
+        self.assertEqual((self.figures().expired, self.figures().backlog), (3, 0))
+        self.assertBalanced()
+
 
 class StopTests(OutboxTestCase):
     """
@@ -456,3 +469,85 @@ class StopTests(OutboxTestCase):
         self.elapse(3)
         self.successResultOf(outbox.stopService())
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class ReplacedTests(OutboxTestCase):
+    """
+    A database that is begun anew under a running gateway.
+    """
+
+    def replace(self) -> None:
+        """
+        Somebody takes the files away.
+        """
+        for suffix in "", "-wal", "-shm":
+            Path(f"{self.path}{suffix}").rename(f"{self.path}{suffix}.old")
+
+    def test_goesOn(self) -> None:
+        """
+        What is stored from then on is passed on, as what it is, though places in the journal and
+        series are numbered from 1 again.
+        """
+        self.start()
+        self.record(20)
+        self.elapse(5)
+        self.replace()
+        self.store.record([reading(7, 70, device="roof", name="wind"), reading(8, 80)])
+        self.elapse(5)
+        late = self.sink.entries[20:]
+        self.assertEqual(
+            [(entry.series.device, entry.series.name, entry.value) for entry in late],
+            [("roof", "wind", 70), ("balcony", "temperature", 80)],
+        )
+        self.assertEqual(self.figures().delivered, 2)
+        self.assertBalanced()
+
+    def test_underWay(self) -> None:
+        """
+        A batch that is under way meanwhile does not move the sink on in the new journal, nor does
+        what was read ahead.
+        """
+        self.start()
+        self.sink.holding = True
+        self.record(16)
+        self.elapse(2)
+        self.replace()
+        self.record(30)
+        self.sink.holding = False
+        self.sink.held[0].callback(None)
+        self.elapse(30)
+        self.assertEqual(self.sink.values, list(range(17, 47)))
+        self.assertEqual(self.figures().delivered, 30)
+        self.assertBalanced()
+
+    def test_paused(self) -> None:
+        """
+        A sink that rests does so in the new journal, too, and after a restart.
+        """
+        outbox = self.start()
+        self.elapse(1)
+        self.successResultOf(Deferred.fromCoroutine(outbox.pause(True)))
+        self.replace()
+        self.record()
+        self.successResultOf(outbox.stopService())
+        self.assertTrue(self.figures().paused)
+
+    def test_before(self) -> None:
+        """
+        Who begins with what comes from now on does so there, too: a journal that is put in place
+        of this one is not passed on from its beginning.
+        """
+        self.start()
+        self.record(3)
+        self.elapse(5)
+        old = self.path.with_suffix(".other")
+        other = Database(old)
+        other.open()
+        other.commit([Part("lines", [Intake([reading(1, 1), reading(2, 2)])])])
+        other.close()
+        self.replace()
+        old.rename(self.path)
+        self.record(2)
+        self.elapse(5)
+        self.assertEqual(self.sink.values, [1, 2, 3, 4, 5])
+        self.assertBalanced()

@@ -121,7 +121,7 @@ class PastTests(SynchronousTestCase):
         given = {"start": -(2**63), "end": 2**63 - 1, **span}
         made = journal.Span(self.count if last is None else last, **given)
         with Archive(self.path).open() as connection:
-            found, upto = journal.past(made, after, most, {}, connection)
+            found, upto = journal.past(made, after, most, journal.Known(), connection)
         return [entry.value for entry in found], upto
 
     def test_all(self) -> None:

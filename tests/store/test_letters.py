@@ -33,7 +33,9 @@ class LettersTests(SynchronousTestCase):
         readings = [reading(time, value) for time, value in enumerate(values, 1)]
         self.database.commit([part(intake(*readings))])
         self.write(lambda connection: journal.enter(connection, "influx", True))
-        batch = self.read(lambda connection: journal.upcoming(connection, "influx", 100, {}))
+        batch = self.read(
+            lambda connection: journal.upcoming(connection, "influx", 100, journal.Known())
+        )
         dead = {id: f"no {id}" for id in (2, 4, 6)}
         self.write(lambda connection: journal.advance(connection, "influx", batch, dead))
 
