@@ -6,8 +6,10 @@ from functools import partial
 from threading import Event, current_thread
 
 from twisted.internet.defer import CancelledError, gatherResults
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import TestCase
 
+from sensord import worker
 from sensord.worker import Worker
 
 
@@ -62,6 +64,25 @@ class WorkerTests(TestCase):
         await first
         await third
         self.assertEqual(done, [3])
+
+    async def test_hangs(self) -> None:
+        """
+        A call that hangs keeps nobody from ending.
+        """
+        self.patch(worker, "PATIENCE", 0.01)
+        begun, end = Event(), Event()
+        self.addCleanup(end.set)
+
+        def hang() -> None:
+            begun.set()
+            end.wait()
+
+        hanging = self.worker.run(hang)
+        begun.wait()
+        with capturedLogs() as events:
+            self.worker.stop()
+        self.assertEqual(len(events), 1)
+        self.assertNoResult(hanging)
 
     async def test_again(self) -> None:
         """

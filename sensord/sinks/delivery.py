@@ -20,6 +20,9 @@ FIRST, MOST, MISCONFIGURED = 1.0, 300.0, 60.0
 #: put to sleep for ever by one header.
 _LONGEST = 3600.0
 
+#: Seconds without an answer that are worth mentioning.
+_SILENCE = 10.0
+
 #: How much of a delay is left to chance, so that gateways do not all come back in one moment.
 _JITTER = 0.2
 
@@ -41,6 +44,7 @@ class Line:
         self._clock = clock
         self._turns = DeferredLock()
         self._writing: Deferred[None] | None = None
+        self._since = 0.0
         self._cut = False
         self._quiet = float("-inf")
         self._asked = ""
@@ -51,6 +55,14 @@ class Line:
         """
         self._cut = False
         self.hurry()
+
+    @property
+    def silence(self) -> str:
+        """
+        That the other side has not answered for long; empty if it has.
+        """
+        waited = self._clock.seconds() - self._since if self._writing is not None else 0.0
+        return f"no answer for {waited:.0f} s" if waited >= _SILENCE else ""
 
     def hurry(self) -> None:
         """
@@ -78,6 +90,7 @@ class Line:
                 raise CancelledError
             if (left := self._quiet - self._clock.seconds()) > 0:
                 raise Transient(self._asked, left)
+            self._since = self._clock.seconds()
             self._writing = how(batch)
             await self._writing
         except Transient as error:

@@ -6,6 +6,7 @@ import fcntl
 import os
 from errno import EACCES, EAGAIN, EINVAL
 from pathlib import Path
+from stat import S_ISREG
 
 
 class Disk:
@@ -27,6 +28,7 @@ class Disk:
         The length of a file, and its last byte; nothing if it is not there.
         """
         try:
+            _check(path)
             with path.open("rb") as file:
                 size = file.seek(0, os.SEEK_END)
                 file.seek(max(size - 1, 0))
@@ -56,6 +58,7 @@ class Disk:
         All that is in a file; nothing if it is not there.
         """
         try:
+            _check(path)
             return path.read_bytes()
         except FileNotFoundError:
             return b""
@@ -71,6 +74,14 @@ class Disk:
             os.fsync(file.fileno())
         fresh.replace(path)
         _sync(path.parent)
+
+
+def _check(path: Path) -> None:
+    """
+    Make sure that something is a file: a pipe in its place would block for ever.
+    """
+    if not S_ISREG(path.stat().st_mode):
+        raise OSError(EINVAL, "is no regular file", str(path))
 
 
 def _lock(descriptor: int, path: Path) -> None:

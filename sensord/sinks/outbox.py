@@ -108,9 +108,10 @@ class Outbox(Service):
     @property
     def error(self) -> str:
         """
-        What went wrong last; empty if nothing has since it last succeeded.
+        What went wrong last, or that there is no answer; empty if it last succeeded.
         """
-        return self._error or next((one.error for one in self._errands if one.error), "")
+        errors = self._line.silence, self._error, *(one.error for one in self._errands)
+        return next(filter(None, errors), "")
 
     @property
     def unable(self) -> str:

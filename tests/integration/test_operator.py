@@ -196,6 +196,20 @@ class StopTests(OperatorTestCase):
             self.assertEqual(len(points) % 100, 0)
             self.assertGreater(len(points), 0)
 
+    def test_hangingDisk(self) -> None:
+        """
+        A disk that does not answer to a sink does not keep the daemon from ending in order.
+        """
+        folder = self.folder / "Data"
+        folder.mkdir()
+        os.mkfifo(folder / ".sensord-files.json.new")  # who opens it waits for a reader
+        daemon = self.launch(more="[[sinks]]\nname = 'files'\nkind = 'csv'\ninterval = 0.01\n")
+        self.store(daemon, 10)
+        self.rest(0.5)
+        self.assertEqual(daemon.end(), 0)
+        self.assertIn("sensord-files: is left behind, since a call hangs", daemon.log)
+        self.assertQuiet(daemon)
+
     def loop(self) -> Daemon:
         """
         A daemon that has stored something, and does nothing more.

@@ -793,7 +793,7 @@ class TroubleTests(CsvTestCase):
         So it is if something that is no file bears the name of one.
         """
         (self.folder / "IoTD001_20261120.csv").mkdir(parents=True)
-        self.assertIn("Is a directory", self.fail_(entry(1)))
+        self.assertIn("is no regular file", self.fail_(entry(1)))
         (self.folder / "IoTD001_20261120.csv").rmdir()
         self.assertMended(entry(1))
 

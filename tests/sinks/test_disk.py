@@ -2,6 +2,8 @@
 Tests for L{sensord.sinks.disk}.
 """
 
+import os
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from sensord.sinks.disk import Disk
@@ -38,6 +40,17 @@ class DiskTests(SynchronousTestCase):
         for data in (b"", b"a", b"ab\n"):
             self.path.write_bytes(data)
             self.assertEqual(self.disk.end(self.path), (len(data), data[-1:]))
+
+    def test_pipe(self) -> None:
+        """
+        A pipe in the place of a file is refused: nobody may ever write to it, or read from it.
+        """
+        os.mkfifo(self.path)
+        for look in self.disk.end, self.disk.read:
+            error = self.assertRaises(OSError, look, self.path)
+            self.assertEqual(
+                (error.strerror, error.filename), ("is no regular file", str(self.path))
+            )
 
     def test_put(self) -> None:
         """

@@ -426,6 +426,26 @@ class TroubleTests(OutboxTestCase):
         self.assertBalanced()
 
 
+class SilenceTests(OutboxTestCase):
+    """
+    A sink that does not answer.
+    """
+
+    def test_said(self) -> None:
+        """
+        Whoever looks is told for how long that is so.
+        """
+        outbox = self.start()
+        self.sink.holding = True
+        self.record()
+        self.elapse(5)
+        self.assertEqual(outbox.error, "")
+        self.elapse(10)
+        self.assertEqual(outbox.error, "no answer for 14 s")
+        self.sink.held[0].callback(None)
+        self.assertEqual(outbox.error, "")
+
+
 class StopTests(OutboxTestCase):
     """
     Stopping in the middle.
