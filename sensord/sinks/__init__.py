@@ -4,7 +4,7 @@ reads the journal for it and deals with whatever goes wrong; a sink itself only 
 says why it could not.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Protocol, runtime_checkable
 
@@ -59,11 +59,13 @@ class Poison(SinkError):
 
     @ivar ids: the entries that are known to be it; empty if it is not known which they are. All
         others of the batch may be sent again, and have to be.
+    @ivar reasons: by their ids, where they have each its own.
     """
 
-    def __init__(self, why: str, ids: Sequence[int] = ()) -> None:
+    def __init__(self, why: str, ids: Sequence[int] | Mapping[int, str] = ()) -> None:
         super().__init__(why)
         self.ids = frozenset(ids)
+        self.reasons = ids if isinstance(ids, Mapping) else {}
 
 
 class Sink(Protocol):

@@ -133,7 +133,7 @@ async def deliver(
                 await deliver(batch[:half], write, settle, found)
                 await deliver(batch[half:], write, settle, found)
                 return
-            found |= dict.fromkeys(bad, str(poison))
+            found |= {id: poison.reasons.get(id, str(poison)) for id in bad}
     if found:  # else it would take a while to find out that there is nothing
         found = {one.id: found[one.id] for one in batch if one.id in found}
     await settle(batch, found)

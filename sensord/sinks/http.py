@@ -1,6 +1,9 @@
 """
 Requests to the servers that sinks write to: one connection, which stays open, and an answer, or a
 L{Transient} that says why there is none.
+
+This is Twisted's own agent and no more. What treq adds is of no use here, and does harm: it keeps
+all cookies and sends them back, and unpacks answers that become a thousand times as large.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,7 +12,6 @@ from typing import Any
 
 from msgspec import Struct
 from OpenSSL.SSL import Error as TlsError
-from treq.client import HTTPClient
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.defer import TimeoutError as Late
 from twisted.internet.error import (
@@ -70,11 +72,13 @@ class Answer(Struct, frozen=True):
 
     @ivar body: at most the first L{MOST} bytes of it, or what has come before the connection broke.
     @ivar after: seconds that it asks to be left alone; 0 if it does not.
+    @ivar influx: whether InfluxDB itself has answered, and not somebody in between.
     """
 
     status: int
     body: bytes
     after: float = 0.0
+    influx: bool = False
 
 
 class Client:
@@ -100,7 +104,7 @@ class Client:
         self._place = place
         self._agent = agent
         self._patience = ANSWER if patience is None else patience
-        self._client: HTTPClient | None = None
+        self._asks: IAgent | None = None
         self._pool: HTTPConnectionPool | None = None
 
     def start(self) -> None:
@@ -115,7 +119,7 @@ class Client:
             self._pool.cachedConnectionTimeout = int(_IDLE)
             self._pool.retryAutomatically = False
             agent = Agent(self._reactor, connectTimeout=CONNECT, pool=self._pool)
-        self._client = HTTPClient(agent, data_to_body_producer=_Sending)
+        self._asks = agent
 
     def stop(self) -> Deferred[None]:
         """
@@ -123,7 +127,7 @@ class Client:
 
         @return: fires when that is done, or takes too long.
         """
-        self._client = None
+        self._asks = None
         pool, self._pool = self._pool, None
         if pool is None:
             return succeed(None)
@@ -169,28 +173,29 @@ class Client:
     async def _exchange(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
     ) -> Answer:
-        assert self._client is not None, "the client was not started"
-        response = await self._client.request(
-            method,
-            url,
-            headers=Headers({name: [text] for name, text in headers.items()}),
-            data=body,
-            allow_redirects=False,
-            unbuffered=True,
-            reactor=self._reactor,
+        assert self._asks is not None, "the client was not started"
+        response: Any = await self._asks.request(
+            method.encode(),
+            url.encode(),
+            Headers({name: [text] for name, text in headers.items()}),
+            None if body is None else _Sending(body),
         )
         reading = _Body()
         response.deliverBody(reading)
         data = await reading.done
-        after = response.headers.getRawHeaders("Retry-After", [""])[0]
-        return Answer(response.code, data, delay(after, self._now()))
+        after = response.headers.getRawHeaders(b"Retry-After", [b""])[0]
+        return Answer(
+            response.code,
+            data,
+            delay(after.decode("latin-1"), self._now()),
+            response.headers.hasHeader(b"X-Influxdb-Version"),
+        )
 
 
 @implementer(IBodyProducer)
 class _Sending:
     """
-    The body of a request, which is in memory anyway. That of treq leaves the pace to the global
-    reactor.
+    The body of a request, which is in memory anyway.
     """
 
     def __init__(self, body: bytes) -> None:

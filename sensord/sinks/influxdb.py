@@ -10,7 +10,7 @@ newer than it is set to keep, it drops without a word.
 
 import gzip
 from base64 import b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
@@ -37,9 +37,12 @@ _PACKET = 1400
 #: How much trouble is taken to compress: more costs much time and saves little.
 _LEVEL = 1
 
-#: What a complaint about lines has in it, if it is not JSON. Whatever else refuses a request, such
-#: as the page of a proxy, must not cost a reading.
-_COMPLAINT = "influx line protocol"
+#: What complaints about lines have in them. Whatever else refuses a request, such as a proxy in
+#: between, must not cost a reading.
+_COMPLAINTS = ("influx line protocol", "partial write", "unable to parse", "field type conflict")
+
+#: Bytes of a request that nobody can mean who calls it too large: it would be so whatever is in it.
+_SMALL = 4096
 
 #: What an answer has in it if a field has two types.
 _CONFLICT = "type conflict"
@@ -108,13 +111,15 @@ class InfluxSink:
             why = 'there can be no field called "time", and nothing without a name'
             raise Poison(why, [batch[place].id for place in lost])
         lines, answer = await self._post(batch)
-        missing = answer.status == _MISSING and "database not found" in _message(answer.body)[0]
+        missing = answer.status == _MISSING and "database not found" in _message(answer)[0]
         if missing and self._settings.create:
             await self._create()
             lines, answer = await self._post(batch)
         if answer.status == _STORED:
             return
         fault = self._judge(answer)
+        if answer.status == _TOO_LARGE and len(lines.body()) < _SMALL:
+            raise Misconfigured(str(fault))
         if isinstance(fault, Poison):
             fault = await self._blame(batch, lines, answer)
         raise fault
@@ -157,7 +162,7 @@ class InfluxSink:
         """
         What an answer means that is no success.
         """
-        text, own = _message(answer.body)
+        text, own = _message(answer)
         why = f"{self._url} answers {answer.status}"
         if text:
             why = f"{why}: {self._told(text)}"
@@ -173,16 +178,14 @@ class InfluxSink:
 
         @param lines: the batch as it was sent.
         """
-        text, _own = _message(answer.body)
+        text, _own = _message(answer)
         why = self._told(text) or f"too large: {answer.status}"
         if answer.status == _TOO_LARGE:
             return Poison(why)
         reasons = quoted(text, lines.texts)
         if reasons:
-            # Of several reasons one is dealt with at a time, so that each dead letter has its own.
-            why = next(iter(reasons.values()))
-            bad = {line for line, reason in reasons.items() if reason == why}
-            return Poison(self._told(why), _ids(batch, lines, bad.__contains__))
+            told = {line: self._told(reason) for line, reason in reasons.items()}
+            return Poison(next(iter(told.values())), _blamed(batch, lines, told))
         count = dropped(text)
         if outdated(text) and count:
             times = sorted(batch[first].time for first in lines.firsts)
@@ -193,7 +196,7 @@ class InfluxSink:
             # Those that are fine, as they are in another part of the storage, are written by this.
             # If there are any, it has to be found out by halves which they are.
             lines, answer = await self._post(suspects)
-            count = dropped(_message(answer.body)[0])
+            count = dropped(_message(answer)[0])
         guilty = suspects or batch
         if not suspects and _CONFLICT in text and len(batch) > 1:
             return Poison(why)  # of a line it may be only one field
@@ -222,11 +225,12 @@ class _Packed(NamedTuple):
 
 class _Complaint(Struct):
     """
-    An answer of InfluxDB 1 or 2.
+    An answer of InfluxDB 1, or of 2, which has a code.
     """
 
     error: str = ""
     message: str = ""
+    code: str = ""
 
 
 class _Results(Struct):
@@ -251,30 +255,31 @@ def _objection(body: bytes) -> str:
         return ""
 
 
-def _message(body: bytes) -> tuple[str, bool]:
+def _message(answer: Answer) -> tuple[str, bool]:
     """
-    What an answer says, and whether it is the database that says it.
+    What an answer says, and whether it is the database that says it. Gateways speak JSON, too.
     """
+    code = ""
     try:
-        said = _complaint(body)
+        said = _complaint(answer.body)
+        text, code = said.error or said.message, said.code
     except (MsgspecError, UnicodeDecodeError):
-        text = body.decode(errors="replace")
-        return text, _COMPLAINT in text
-    text = said.error or said.message
-    return text, bool(text)
+        text = answer.body.decode(errors="replace")
+    own = answer.influx or bool(code) or any(words in text for words in _COMPLAINTS)
+    return text, own and bool(text)
 
 
-def _ids(batch: Sequence[Entry], lines: Lines, bad: Callable[[str], bool]) -> list[int]:
+def _blamed(batch: Sequence[Entry], lines: Lines, reasons: Mapping[str, str]) -> dict[int, str]:
     """
-    The readings of the lines that are bad.
+    What is wrong with readings, by their ids, given the reasons for lines.
     """
     ends = [*lines.firsts[1:], len(batch)]
-    return [
-        entry.id
+    return {
+        entry.id: reasons[text]
         for text, first, end in zip(lines.texts, lines.firsts, ends, strict=True)
-        if bad(text)
+        if text in reasons
         for entry in batch[first:end]
-    ]
+    }
 
 
 def _target(settings: InfluxSettings) -> str:

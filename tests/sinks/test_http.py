@@ -175,6 +175,46 @@ class ExchangeTests(ClientTestCase):
         protocol.dataReceived(b"HTTP/1.1 503 x\r\nRetry-After: 17\r\nContent-Length: 0\r\n\r\n")
         self.assertEqual(self.successResultOf(post), Answer(503, b"", 17.0))
 
+    def test_retryAfterWithoutSense(self) -> None:
+        """
+        What nobody can read there is no reason to doubt the rest.
+        """
+        post = self.post()
+        protocol, _transport = self.accept()
+        protocol.dataReceived(b"HTTP/1.1 204 x\r\nRetry-After: \xff\r\nSet-Cookie: a\xff=b\r\n\r\n")
+        self.assertEqual(self.successResultOf(post), Answer(204, b""))
+
+    def test_cookies(self) -> None:
+        """
+        Nothing that a server wants us to keep is sent back: it could be more with each answer.
+        """
+        post = self.post()
+        protocol, transport = self.accept()
+        protocol.dataReceived(STORED.replace(b"X-Version: 1", b"Set-Cookie: a=b; Path=/"))
+        self.successResultOf(post)
+        transport.clear()
+        self.post()
+        self.assertNotIn(b"cookie", transport.value().lower())
+
+    def test_packed(self) -> None:
+        """
+        An answer that is packed is not unpacked: it could become a thousand times as large.
+        """
+        post = self.post()
+        protocol, _transport = self.accept()
+        head = b"HTTP/1.1 400 x\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\n"
+        protocol.dataReceived(head + b"\x1f\x8bab")
+        self.assertEqual(self.successResultOf(post).body, b"\x1f\x8bab")
+
+    def test_version(self) -> None:
+        """
+        InfluxDB says what it is with each answer.
+        """
+        post = self.post()
+        protocol, _transport = self.accept()
+        protocol.dataReceived(STORED.replace(b"X-Version", b"X-Influxdb-Version"))
+        self.assertTrue(self.successResultOf(post).influx)
+
     def test_cutInAnswer(self) -> None:
         """
         When the connection is cut within the body of an answer, the status counts.

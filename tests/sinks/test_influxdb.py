@@ -439,11 +439,31 @@ class FaultTests(InfluxTestCase):
 
     def test_tooLarge(self) -> None:
         """
-        If a request is too large, halves of it may not be.
+        If a request is too large, halves of it may not be. If it is small, that is not about what
+        is in it.
         """
         for body in ('{"error":"Request Entity Too Large"}', "<html>too large</html>", ""):
-            self.server.replies = [Reply(413, body)]
-            self.assertEqual(self.poison(self.entry(), self.entry())[0], [])
+            for count in (400, 2):
+                self.server.replies = [Reply(413, body)]
+                batch = [self.entry() for _reading in range(count)]
+                if count > 2:
+                    self.assertEqual(self.poison(*batch)[0], [])
+                else:
+                    self.failureResultOf(self.sink.write(batch), Misconfigured)
+
+    def test_inBetween(self) -> None:
+        """
+        What a proxy or another server refuses costs no reading, though it speaks JSON as well.
+        """
+        for body in (
+            '{"message":"The plain HTTP request was sent to HTTPS port"}',
+            '{"error":"bad request"}',
+            '{"code":400,"message":"no"}',
+            "<html>400</html>",
+        ):
+            for status in (400, 422):
+                self.server.replies = [Reply(status, body)]
+                self.failureResultOf(self.sink.write([self.entry()]), Misconfigured)
 
     def test_silence(self) -> None:
         """
@@ -508,14 +528,14 @@ class PoisonTests(InfluxTestCase):
 
     def test_reasons(self) -> None:
         """
-        Each dead letter has its own reason: of several, one is dealt with at a time.
+        Each dead letter has its own reason, and one answer is enough for all of them.
         """
         batch = [self.entry(), self.entry(), self.entry()]
         lines = self.lines(batch)
         text = f"unable to parse '{lines[2]}': first\nunable to parse '{lines[0]}': second"
-        self.server.replies = [error(text), error(text.splitlines()[1])]
-        self.assertEqual(self.poison(*batch), ([3], "first"))
-        self.assertEqual(self.poison(*batch[:2]), ([1], "second"))
+        self.server.replies = [error(text)]
+        raised = self.refused(Poison, *batch)
+        self.assertEqual(raised.reasons, {3: "first", 1: "second"})
 
     def test_quoted2(self) -> None:
         """
@@ -655,7 +675,8 @@ class PoisonTests(InfluxTestCase):
         for text in ("unable to parse something", "something new"):
             for status in (400, 422):
                 batch = [self.entry(), self.entry()]
-                self.server.replies = [error(text, status), error(text, status)]
+                own = (("X-Influxdb-Version", "1.6.7"),)
+                self.server.replies = [error(text, status)._replace(headers=own)] * 2
                 self.assertEqual(self.poison(*batch), ([], text))
                 self.assertEqual(self.poison(batch[1]), ([batch[1].id], text))
 

@@ -426,6 +426,30 @@ class TroubleTests(OutboxTestCase):
         self.assertBalanced()
 
 
+class ReasonTests(OutboxTestCase):
+    """
+    Poison of which each has its own reason.
+    """
+
+    def test_each(self) -> None:
+        """
+        Each dead letter has the reason of its own, and the rest is passed on at once.
+        """
+        reasons = {2: "too hot", 3: "too cold"}
+
+        def fault(batch: Sequence[Entry]) -> Exception | None:
+            bad = {entry.id: reasons[entry.id] for entry in batch if entry.id in reasons}
+            return Poison("some", bad) if bad else None
+
+        self.sink.fault = fault
+        self.start()
+        self.record(4)
+        self.elapse(5)
+        found = sql(self.path, "SELECT reading, why FROM dead_letters ORDER BY reading")
+        self.assertEqual(found, [(2, "too hot"), (3, "too cold")])
+        self.assertEqual((self.sink.values, self.sink.batches), ([1, 4], [4, 2]))
+
+
 class SilenceTests(OutboxTestCase):
     """
     A sink that does not answer.
