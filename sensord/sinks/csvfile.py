@@ -61,6 +61,11 @@ from sensord.store.service import Run
 #: row of all that it sends, and the state grow with it.
 _MAX_ROW = 16_384
 
+#: How many readings that came out of turn are remembered. Those that could not be noted as dealt
+#: with come again, perhaps behind others that are asked for meanwhile; without a limit, the state
+#: would grow by each.
+_MAX_LATE = 2_000
+
 _HEADER = "time,device,name,value,unit\n"
 
 _MESSAGE_LAYOUT, _READING_LAYOUT = "iot", "tidy"
@@ -195,7 +200,8 @@ class CsvSink:
         after, fresh = state, batch
         if not again:
             fresh = [entry for entry in batch if state.late.get(entry.id) != entry.time]
-            after = structs.replace(state, late={entry.id: entry.time for entry in batch})
+            late = {**state.late, **{entry.id: entry.time for entry in batch}}
+            after = structs.replace(state, late=dict(list(late.items())[-_MAX_LATE:]))
         if fresh:
             self._refuse(fresh)
             self._put(fresh, state, after, False)

@@ -42,7 +42,8 @@ class Series(dict[tuple[str, str], int]):
         """
         self.clear()
         self._connection = connection
-        rows = connection.execute("SELECT id, device, name FROM series").fetchall()
+        # The index would do, but what is broken is to show now.
+        rows = connection.execute("SELECT id, device, name FROM series NOT INDEXED").fetchall()
         for id, device, name in rows:
             self._annotate(id, self._describe(device, name))
 
@@ -79,13 +80,20 @@ class Series(dict[tuple[str, str], int]):
 
     def _annotate(self, id: int, known: Description) -> None:
         """
-        Note the unit, the tags and the thresholds of a series.
+        Note the unit, the tags and the thresholds of a series. Of one by whose name nobody is known
+        any more, unit and tags still hold.
         """
         assert self._connection is not None
         tags = json.dumps(dict(known.tags), ensure_ascii=False, sort_keys=True)
         self._connection.execute(
-            "UPDATE series SET unit = ?, tags = ? WHERE id = ? AND (unit, tags) != (?, ?)",
-            (known.unit, tags, id, known.unit, tags),
+            "UPDATE series SET unit = :unit, tags = :tags"
+            " WHERE id = :id AND :known AND (unit, tags) != (:unit, :tags)",
+            {
+                "unit": known.unit,
+                "tags": tags,
+                "id": id,
+                "known": bool(known.wire or known.unit or known.tags),
+            },
         )
         self._connection.execute("DELETE FROM thresholds WHERE series = ?", (id,))
         self._connection.executemany(

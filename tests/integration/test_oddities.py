@@ -182,7 +182,7 @@ class OddTests(GatewayTestCase):
             {"name": "tidy", "kind": "csv", "layout": "tidy", "folder": str(self.folder / "tidy")},
             {"name": "iot", "kind": "csv", "layout": "iot", "folder": str(self.folder / "iot")},
         )
-        there = []
+        there, units = [], set()
         for path in (self.folder / "tidy").glob("[!.]*"):
             with path.open(newline="", encoding="utf-8") as file:
                 rows = list(csv.reader(file))
@@ -191,6 +191,8 @@ class OddTests(GatewayTestCase):
                 {f"sensord_{row[0][:10].replace('-', '')}.csv" for row in rows}, {path.name}
             )
             there += [row[:4] for row in rows]
+            units |= {row[4] for row in rows if row[1:3] == ["old", "old"]}
+        self.assertEqual(units, {"°C"}, "under the name before, it is what it was")
         here = [
             [
                 moment(one.time),

@@ -651,6 +651,17 @@ class LateTests(CsvTestCase):
             self.late(first, again=True)
         self.assertEqual([row[0] for row in self.rows()], ["1", "3", "2", "4", "1", "1"])
 
+    def test_othersFirst(self) -> None:
+        """
+        That is so, too, if others that were refused come before it comes again.
+        """
+        first, second = messages([1], [2], [3], [4])[:2], messages([5], [6], first=60)
+        self.late(*second, again=False)
+        self.late(*first, again=False)
+        self.sink = self.open()
+        self.late(*second, again=False)
+        self.assertEqual([row[0] for row in self.rows()], [*"56", *"12"])
+
     def test_message(self) -> None:
         """
         It is no part of a message that goes on in the next batch, and begins none.

@@ -1218,9 +1218,19 @@ class DescribeTests(DatabaseTestCase):
         Units, tags and thresholds that are no more in the configuration go.
         """
         self.describe(self.known)
-        self.describe(Description("weather/1"))
+        self.describe(Description("weather/1", "esp8266"))
         self.assertEqual([row[2:4] for row in self.series()], [("", "{}")])
         self.assertEqual(sql(self.path, "SELECT * FROM thresholds"), [])
+
+    def test_formerName(self) -> None:
+        """
+        What a device has measured under a name that nobody knows any more keeps its unit and tags:
+        sinks may still have to pass it on.
+        """
+        self.describe(self.known)
+        before = self.series()
+        self.describe(Description("balcony"))
+        self.assertEqual(self.series(), before)
 
 
 _Key = tuple[str, str, int]
