@@ -3,39 +3,25 @@ The connection to an MQTT broker, for listeners, sinks and hubs. It is made agai
 breaks, and all that was subscribed to is asked for again.
 """
 
-import re
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from random import random
 from typing import Any
 
-from OpenSSL.crypto import Error as CryptoError
-from OpenSSL.SSL import Error as TLSError
 from paho.mqtt.matcher import MQTTMatcher
 from twisted.application.internet import backoffPolicy
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
-from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.error import ConnectError
 from twisted.internet.interfaces import IAddress, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
-from twisted.internet.ssl import (
-    Certificate,
-    PrivateCertificate,
-    optionsForClientTLS,
-    platformTrust,
-    trustRootFromCertificates,
-)
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from sensord.brokers import BrokerSettings, Denied, Message, Publication, Terms, Unavailable, place
+from sensord.brokers import BrokerSettings, Denied, Message, Publication, Terms, Unavailable
+from sensord.reach import endpoint
 from sensord.session import Session
-
-#: Seconds that each address of a broker has for taking a connection.
-_CONNECT = 10.0
 
 #: Seconds between attempts: at first, and at most. Some chance is added to each.
 _RETRY_FIRST, _RETRY_MOST = 1.0, 60.0
@@ -47,8 +33,6 @@ _PROVEN = 30.0
 #: How many outages are logged within how many seconds. A connection that comes and goes would fill
 #: the log.
 _OUTAGES, _WITHIN = 5, 600.0
-
-_PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 
 class _Subscription:
@@ -119,7 +103,7 @@ class Broker:
         self._session: Session | None = None
         self._step: Deferred[Any] | None = None  # what can be broken off
         self._ran: Deferred[None] | None = None
-        self._stopping = False
+        self._stopping = self._held = False
         self._attempts = 0
         self._said: type[Exception] | None = None
         self._when: deque[float] = deque(maxlen=_OUTAGES)
@@ -204,6 +188,16 @@ class Broker:
             self._ask(self._session, subscription)
         return subscription.granted
 
+    def hold(self, held: bool) -> None:
+        """
+        Let the broker wait with what it has for us, or go on. One that has to wait for longer than
+        C{keepalive} ends the connection.
+        """
+        if held != self._held:
+            self._held = held
+            if self._session is not None:
+                self._session.hold(held)
+
     def unsubscribe(self, pattern: str) -> None:
         """
         Hear no more of it.
@@ -239,6 +233,7 @@ class Broker:
         except Exception as error:  # of whatever kind an endpoint has
             return Unavailable(str(error) or type(error).__name__)
         self._session = session
+        self._held = False
         opened = self._reactor.seconds()
         if self._stopping:
             session.leave()
@@ -349,44 +344,6 @@ class Broker:
                 subscription.callback(message)
             except Exception:
                 self._log.failure("{name}: {topic}", name=self._name, topic=message.topic)
-
-
-def endpoint(reactor: Any, settings: BrokerSettings) -> IStreamClientEndpoint:
-    """
-    The endpoint of a broker. Certificates are read each time, since they are renewed.
-
-    @raise Denied: if they cannot be.
-    """
-    where = place(settings.broker)
-    plain = HostnameEndpoint(reactor, where.host, where.port, timeout=_CONNECT)
-    if where.kind == "tcp":
-        return plain
-    trust, ours = platformTrust(), None
-    if settings.ca:
-        certificates = _read(settings.ca, _certificates)
-        trust = trustRootFromCertificates(certificates)
-    if settings.cert:
-        key = _read(settings.key, lambda data: data)
-        ours = _read(settings.cert, lambda data: PrivateCertificate.loadPEM(data + b"\n" + key))
-    return wrapClientTLS(
-        optionsForClientTLS(where.host, trustRoot=trust, clientCertificate=ours), plain
-    )
-
-
-def _certificates(data: bytes) -> list[Certificate]:
-    found = _PEM.findall(data)
-    if not found:
-        raise ValueError("there is none")
-    return [Certificate.loadPEM(pem) for pem in found]
-
-
-def _read(path: str, parse: Callable[[bytes], Any]) -> Any:
-    try:
-        return parse(Path(path).read_bytes())
-    except OSError as error:
-        raise Denied(f"{path}: {error.strerror}") from error
-    except (ValueError, CryptoError, TLSError) as error:
-        raise Denied(f"{path}: no certificate with which anything can be done") from error
 
 
 def _topics(pattern: str) -> str:

@@ -14,6 +14,10 @@ from sensord.settings import Secret, oneOf, wrong
 #: The ports that a broker has if nothing else is said.
 _PORTS = {"tcp": 1883, "tls": 8883}
 
+#: Bytes that one packet may have. Without a limit, anybody who may publish where we subscribe could
+#: fill the memory with one message of 256 MB.
+MAX_PACKET = 16 * 2**20
+
 #: The versions of the protocol, as people know them.
 VERSIONS = ("3.1.1", "5")
 
@@ -123,12 +127,16 @@ class Message(Struct, frozen=True, gc=False):
     @ivar retain: whether it was said before we asked.
     @ivar ack: to be called when it is dealt with, if that was agreed. Of a connection that has
         ended meanwhile, it does nothing: the message comes again.
+    @ivar qos: 0 is said once, and not again.
+    @ivar size: how many bytes it has, if it was too large: then it comes without its payload.
     """
 
     topic: str
     payload: bytes
     retain: bool
     ack: Callable[[], None]
+    qos: int = 1
+    size: int = 0
 
 
 class Terms(Struct, frozen=True):
@@ -141,6 +149,7 @@ class Terms(Struct, frozen=True):
     @ivar inflight: messages of ours that may wait for their answers.
     @ivar receive: messages that it may send before we answered the first. Only MQTT 5 can tell.
     @ivar manual: whether each message is answered when L{Message.ack} is called, and not before.
+    @ivar largest: bytes that one packet may have.
     """
 
     will: Publication | None = None
@@ -148,6 +157,7 @@ class Terms(Struct, frozen=True):
     inflight: int = 100
     receive: int = 1000
     manual: bool = False
+    largest: int = MAX_PACKET
 
 
 #: The reasons of a broker that do not go away by themselves: what it does not speak, whom it does

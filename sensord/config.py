@@ -6,11 +6,13 @@ line that names the file, the table and the key.
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import tomli_w
 from msgspec import Struct, structs, to_builtins
 
+from sensord import outlets, wires
+from sensord.listeners import ListenerSettings
 from sensord.outlets import CsvSettings, MqttSettings, SinkSettings
 from sensord.settings import (
     CommandSettings,
@@ -21,17 +23,20 @@ from sensord.settings import (
     StoreSettings,
     ThresholdSettings,
     ValueSettings,
+    oneOf,
     secret,
     twice,
 )
-from sensord.tables import build, meant
+from sensord.tables import Choices, build, meant
 from sensord.wires import (
     FrameSettings,
     LineSettings,
-    ListenerSettings,
     MessageSettings,
     PacketSettings,
+    SubscriberSettings,
 )
+
+S = TypeVar("S", bound=Struct)
 
 
 class ConfigError(Exception):
@@ -49,6 +54,8 @@ class ConfigError(Exception):
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     """
     All of it.
+
+    @ivar tags: kept with each series; those of its device go before them.
     """
 
     store: StoreSettings = StoreSettings()
@@ -61,6 +68,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     devices: tuple[DeviceSettings, ...] = ()
     thresholds: tuple[ThresholdSettings, ...] = ()
     sinks: tuple[SinkSettings, ...] = ()
+    tags: dict[str, str] = {}
     commands: CommandSettings = CommandSettings()
     control: ControlSettings = ControlSettings()
     manhole: ManholeSettings | None = None
@@ -69,6 +77,9 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         """
         What is wrong between the tables.
         """
+        for one in self.listeners:
+            for fault in oneOf("wire", one.wire, wires.WIRES):
+                yield f'[[listeners]] "{one.name}" {fault}{meant(one.wire, wires.WIRES)}'
         for name in twice(listener.name for listener in self.listeners):
             yield f'[[listeners]] "{name}" name: is used twice'
         for name in twice(sink.name for sink in self.sinks):
@@ -91,6 +102,9 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
             for fault in clashes:
                 yield f'[[devices]] "{device.label}" {fault}'
 
+
+#: Tables that become one struct of several.
+_CHOICES: Choices = {ListenerSettings: wires.choose, SinkSettings: outlets.choose}
 
 #: What the stock battery device measures: its packets are three u16.
 STOCK = (
@@ -128,17 +142,25 @@ def load(path: Path) -> Settings:
             host_key=(path.parent / manhole.host_key).as_posix(),
         )
     sinks = tuple(_located(sink, path.parent) for sink in settings.sinks)
-    return structs.replace(settings, store=store, manhole=manhole, sinks=sinks)
+    listeners = tuple(_located(listener, path.parent) for listener in settings.listeners)
+    return structs.replace(settings, store=store, manhole=manhole, sinks=sinks, listeners=listeners)
 
 
-def _located(sink: SinkSettings, folder: Path) -> SinkSettings:
+#: The settings of sinks and listeners that are names of files.
+_FILES: dict[type[Struct], tuple[str, ...]] = {
+    CsvSettings: ("folder",),
+    MqttSettings: ("ca", "cert", "key"),
+    SubscriberSettings: ("ca", "cert", "key", "registry"),
+}
+
+
+def _located(table: S, folder: Path) -> S:
     """
-    A sink whose files are looked for beside the configuration.
+    A sink or a listener whose files are looked for beside the configuration.
     """
-    names = {CsvSettings: ("folder",), MqttSettings: ("ca", "cert", "key")}.get(type(sink), ())
-    files = {name: getattr(sink, name) for name in names}
+    files = {name: getattr(table, name) for name in _FILES.get(type(table), ())}
     found = {name: (folder / file).as_posix() for name, file in files.items() if file}
-    return structs.replace(sink, **found)
+    return structs.replace(table, **found)
 
 
 def parse(document: Mapping[str, Any], source: str = "settings", folder: Path = Path()) -> Settings:
@@ -150,7 +172,7 @@ def parse(document: Mapping[str, Any], source: str = "settings", folder: Path = 
     @raise ConfigError: with every fault in it.
     """
     faults: list[str] = []
-    settings = build(document, Settings, faults, special=_special(folder))
+    settings = build(document, Settings, faults, special=_special(folder), choices=_CHOICES)
     if faults or settings is None:
         raise ConfigError([f"{source}: {fault}" for fault in faults])
     return settings

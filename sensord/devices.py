@@ -10,6 +10,7 @@ from typing import Any
 from msgspec import Struct
 
 from sensord.config import Settings
+from sensord.listeners import ListenerSettings
 from sensord.presence import Presence
 from sensord.reading import Arrivals
 from sensord.settings import DeviceSettings, ThresholdSettings, bound
@@ -18,7 +19,8 @@ from sensord.sources.frames import FrameSource
 from sensord.sources.packets import PacketSource
 from sensord.sources.radio import RSSI, RadioSource
 from sensord.sources.texts import LineSource, MessageSource
-from sensord.wires import ListenerSettings, MessageSettings
+from sensord.sources.topics import TopicSource
+from sensord.wires import MessageSettings
 
 #: When a value of a PoE Arduino is critical or a warning, unless the configuration says otherwise.
 #: WATER has no rule: its status is undefined.
@@ -70,6 +72,7 @@ class Devices:
         self.presence = Presence(self.label, now, self._interval)
         self._byLabel = {device.label: device for device in settings.devices}
         self._thresholds = settings.thresholds
+        self._tags = settings.tags
 
     def source(self, listener: ListenerSettings, arrivals: Arrivals) -> Source:
         """
@@ -108,7 +111,7 @@ class Devices:
             wire=wire,
             field=field,
             unit=unit,
-            tags=settings.tags,
+            tags={**self._tags, **settings.tags},
             thresholds=self._bounds(device, name, field if original and wire == "poe" else ""),
         )
 
@@ -163,4 +166,5 @@ SOURCES: dict[str, Callable[[Any, Mapping[str, DeviceSettings], Arrivals, Presen
     "websocket": MessageSource,
     "serial": LineSource,
     "rfm2pi": RadioSource,
+    "mqtt": TopicSource,
 }

@@ -2,21 +2,23 @@
 What a command looks like on each wire, and who can be sent one at all. Nothing is sent from here.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from math import isfinite
 from typing import Literal, Never, cast
 
 from sensord.config import Settings
+from sensord.listeners import ListenerSettings
 from sensord.settings import DeviceSettings
 from sensord.tables import meant
-from sensord.wire import messages, packing, rfm2pi
+from sensord.wire import messages, packing, payloads, rfm2pi, topics
 from sensord.wires import (
     FrameSettings,
     LineSettings,
-    ListenerSettings,
     MessageSettings,
     RadioSettings,
     SerialSettings,
+    SubscriberSettings,
 )
 
 #: The whole numbers that are written without a point or an exponent: floats hold all of them.
@@ -94,6 +96,16 @@ class Downlink:
                 if not names:
                     raise Unsendable(f"what {address} receives is not described: transmit")
                 return _match(text, names) or _unknown(address, text, names)
+            case SubscriberSettings():
+                if not listener.downward:
+                    raise Unsendable(
+                        f'the listener "{listener.name}" has no setting "command_topic"'
+                    )
+                if not text or not text.isprintable():
+                    raise Unsendable(f"{text!r} cannot be the name of a variable")
+                if "{variable}" in listener.downward and re.search("[/+#]", text):
+                    raise Unsendable(f"{text!r} cannot be a level of a topic")
+                return text
             case FrameSettings() | LineSettings() | SerialSettings():
                 if not listener.command:
                     raise Unsendable(f'the listener "{listener.name}" has no setting "command"')
@@ -122,6 +134,8 @@ class Downlink:
                 data = self._frame(address, name, real, last)
                 form = cast(Literal["emonhub", "direct"], listener.transmit)
                 return rfm2pi.transmit(data, int(id), form)
+            if isinstance(listener, SubscriberSettings):
+                return _publication(listener, id, name, real)
             assert isinstance(listener, Templated)
             return _fill(listener.command, id, name, real)
         except Unsendable:
@@ -163,6 +177,21 @@ class Downlink:
                 raws.append(0)
         data = packing.pack(types, raws)
         return packing.whiten(data) if device.whitening else data
+
+
+def _publication(listener: SubscriberSettings, id: str, variable: str, value: float) -> bytes:
+    """
+    What a device is told by a broker, and where.
+    """
+    parts = topics.Pattern(listener.topic).parts(id)
+    if parts is None:
+        raise Unsendable(f"{id} is no device of {listener.topic}")
+    topic = listener.downward.format_map({**parts, topics.VARIABLE: variable})
+    if listener.command:
+        payload = _fill(listener.command, id, variable, value)
+    else:
+        payload = payloads.command(variable, value)
+    return topics.encode(topics.Message(topic, payload))
 
 
 def number(value: object) -> float:

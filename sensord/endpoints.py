@@ -20,7 +20,8 @@ from twisted.internet.interfaces import (
 from twisted.python.failure import Failure
 
 from sensord.config import ConfigError, Settings
-from sensord.wires import ListenerSettings, PortSettings, RadioSettings
+from sensord.listeners import ListenerSettings, PortSettings
+from sensord.wires import RadioSettings
 
 #: Connections that may wait to be accepted, unless the string says so itself. Twisted has 50; when
 #: more devices than that wake up in one moment, or come back after a restart, the others have to

@@ -4,7 +4,9 @@ The gateway: everything wired together, started and stopped in order.
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
+from socket import gethostname
 from typing import Any
 
 from twisted.application.service import Service
@@ -15,21 +17,26 @@ from sensord.commands import Commands
 from sensord.config import DEFAULTS, Settings, parse
 from sensord.devices import Devices
 from sensord.downlink import Downlink
+from sensord.listeners import ListenerSettings, PortSettings
 from sensord.outlets import SinkSettings
 from sensord.protocols.inlet import Inlet
 from sensord.protocols.listener import Listener
+from sensord.protocols.mqtt import Subscriber
 from sensord.protocols.port import PortFactory
 from sensord.protocols.radio import RadioLink
+from sensord.protocols.registrar import Registrar
 from sensord.protocols.serial import SerialLink
 from sensord.protocols.stream import AnsweringProtocol, StreamProtocol
 from sensord.protocols.websocket import WebSocketProtocol
 from sensord.reading import Arrivals
 from sensord.sinks import kinds, strays
 from sensord.sinks.outbox import Outbox
+from sensord.sources.topics import TopicSource
 from sensord.store.database import Database
 from sensord.store.service import Store
 from sensord.watch import Watch
-from sensord.wires import WIRES, ListenerSettings, PortSettings, RadioSettings, SerialSettings
+from sensord.wire.topics import Pattern
+from sensord.wires import WIRES, RadioSettings, SerialSettings, SubscriberSettings
 from sensord.worker import Worker
 
 
@@ -154,7 +161,7 @@ class Gateway(Service):
             worker.stop()
         self._database.close()  # what was still to be written has opened it again
 
-    def _way(self, settings: ListenerSettings) -> Listener | SerialLink:
+    def _way(self, settings: ListenerSettings) -> Listener | SerialLink | Subscriber:
         """
         One way in.
         """
@@ -166,8 +173,10 @@ class Gateway(Service):
             self.presence,
             self._reactor,
         )
-        way: Listener | SerialLink
+        way: Listener | SerialLink | Subscriber
         match settings:
+            case SubscriberSettings():
+                way = self._subscriber(settings, inlet)
             case RadioSettings():
                 way = RadioLink(self._reactor, settings, inlet, parser)
             case SerialSettings():
@@ -178,6 +187,19 @@ class Gateway(Service):
                 way = Listener(self._reactor, settings, factory)
         self.store.watch(way.steer)
         return way
+
+    def _subscriber(self, settings: SubscriberSettings, inlet: Inlet) -> Subscriber:
+        """
+        A way in by a broker.
+        """
+        database = self._database.path.absolute()
+        digest = sha256(f"{gethostname()}:{database}".encode()).hexdigest()[:12]
+        registrar, source = None, inlet.source
+        if isinstance(source, TopicSource) and source.registry is not None:
+            stem = Pattern(settings.topic).stem
+            registrar = Registrar(source.registry, stem, inlet, self._writer.run)
+        identity = f"sensord-{settings.name}-{digest}"
+        return Subscriber(self._reactor, settings, inlet, identity, registrar)
 
     def _outbox(self, settings: SinkSettings) -> Outbox:
         """

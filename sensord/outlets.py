@@ -38,15 +38,6 @@ class SinkSettings(Struct, frozen=True, forbid_unknown_fields=True):
     interval: Seconds = 1.0
     max_backlog: str | int = "forever"
 
-    @staticmethod
-    def choose(table: Mapping[str, Any]) -> "type[SinkSettings]":
-        """
-        The struct for a table, by what it calls its kind; if that is none, by what it may mean.
-        """
-        said = str(table.get("kind", ""))
-        near = get_close_matches(said, KINDS, 1)
-        return KINDS[said if said in KINDS else near[0]] if near else SinkSettings
-
     def faults(self) -> Iterable[str]:
         """
         What is wrong beyond the types.
@@ -243,6 +234,16 @@ KINDS: dict[str, type[SinkSettings]] = {
     "csv": CsvSettings,
     "mqtt": MqttSettings,
 }
+
+
+def choose(table: Mapping[str, Any]) -> type[SinkSettings]:
+    """
+    The struct for the table of a sink, by what it calls its kind; if that is none, by what it may
+    mean.
+    """
+    said = str(table.get("kind", ""))
+    near = get_close_matches(said, KINDS, 1)
+    return KINDS[said if said in KINDS else near[0]] if near else SinkSettings
 
 
 def _astray(home: str, *given: tuple[str, object]) -> Iterable[str]:

@@ -11,12 +11,13 @@ from msgspec import Struct
 
 from sensord.config import Settings
 from sensord.devices import Devices
+from sensord.listeners import ListenerSettings
 from sensord.reading import Arrivals, Intake
 from sensord.store.archive import Archive, Held
 from sensord.store.database import Database, Part
 from sensord.store.schema import StoreError
 from sensord.wire import Skipped
-from sensord.wires import WIRES, ListenerSettings
+from sensord.wires import WIRES
 
 #: How many frames share a transaction: the daemon must not wait long for its own.
 _BATCH = 100

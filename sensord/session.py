@@ -8,14 +8,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from OpenSSL.SSL import Error as TLSError
-from OpenSSL.SSL import SysCallError, ZeroReturnError
 from paho.mqtt.client import MQTTMessage, error_string
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
-from service_identity import VerificationError
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import Protocol, connectionDone
@@ -25,6 +22,7 @@ from zope.interface import implementer
 
 from sensord.brokers import (
     FINAL,
+    MAX_PACKET,
     UNFIT,
     BrokerSettings,
     Denied,
@@ -33,7 +31,9 @@ from sensord.brokers import (
     Terms,
     Unavailable,
 )
-from sensord.pipe import MAX_PACKET, Pipe, PipedClient
+from sensord.pipe import Pipe, PipedClient
+from sensord.pipe import client as build
+from sensord.reach import ending
 
 #: Seconds that a broker has for each answer. One that accepts everything and says nothing would
 #: otherwise keep readings for ever.
@@ -95,7 +95,12 @@ class Session(Protocol):
         """
         Say who we are.
         """
-        self._pipe = Pipe(self.transport.write, partial(self._note, self._big))
+        self._pipe = Pipe(
+            self.transport.write,
+            partial(self._note, self._skipped),
+            partial(self._note, self._big),
+            self._terms.largest,
+        )
         self._client = self._build()
         self.transport.registerProducer(self, True)
         self._since = self._reactor.seconds()
@@ -104,7 +109,7 @@ class Session(Protocol):
         if settings.version == "5":
             properties = Properties(PacketTypes.CONNECT)
             properties.ReceiveMaximum = terms.receive
-            properties.MaximumPacketSize = MAX_PACKET
+            properties.MaximumPacketSize = terms.largest
             properties.SessionExpiryInterval = terms.kept
             self._client.connect(
                 "broker", 1, settings.keepalive, clean_start=not terms.kept, properties=properties
@@ -116,9 +121,10 @@ class Session(Protocol):
         """
         Let paho read.
         """
-        self._pipe.buffer += data
+        self._pipe.feed(data)
         while self._pipe.buffer and not (self._pipe.closed or self._over):
             self._drive(self._client.loop_read)
+        self._attend()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """
@@ -130,7 +136,7 @@ class Session(Protocol):
         for call in (self._due, self._end):
             if call is not None and call.active():
                 call.cancel()
-        why = self._why or _ending(reason)
+        why = self._why or ending(reason)
         waiting = [*self._waiting.values(), *(queued for _publication, queued in self._queue)]
         self._waiting.clear()
         self._queue.clear()
@@ -186,6 +192,15 @@ class Session(Protocol):
             self._client.disconnect()
             self._write()
 
+    def hold(self, held: bool) -> None:
+        """
+        Let the broker wait, or go on.
+        """
+        if held:
+            self.transport.pauseProducing()
+        else:
+            self.transport.resumeProducing()
+
     def abort(self, why: Exception) -> None:
         """
         End it at once.
@@ -214,24 +229,7 @@ class Session(Protocol):
         self._pipe.full = True
 
     def _build(self) -> PipedClient:
-        settings, terms = self._settings, self._terms
-        five = settings.version == "5"
-        client = PipedClient(
-            CallbackAPIVersion.VERSION2,
-            settings.client_id,
-            clean_session=None if five else not terms.kept,
-            protocol=MQTTProtocolVersion.MQTTv5 if five else MQTTProtocolVersion.MQTTv311,
-            # It would begin anew by itself when it is refused.
-            reconnect_on_failure=False,
-            manual_ack=terms.manual,
-        )
-        client.pipe = self._pipe
-        client.max_inflight_messages = 0  # since it cannot be told later what the broker allows
-        if settings.user:
-            client.username_pw_set(settings.user, settings.password.text or None)
-        if terms.will is not None:
-            will = terms.will
-            client.will_set(will.topic, will.payload, will.qos, will.retain)
+        client = build(self._settings, self._terms, self._pipe)
         note = self._note
         client.on_connect = lambda _client, _data, _flags, code, extra: note(
             self._greeted, code, extra
@@ -259,6 +257,12 @@ class Session(Protocol):
         except Exception as error:  # its decoders raise various things for what is no MQTT
             self._why = self._why or Unavailable(f"what it says is no MQTT ({error!r})")
             self._pipe.close()
+        self._attend()
+
+    def _attend(self) -> None:
+        """
+        Deal with what was noted.
+        """
         while self._events:
             event, arguments = self._events.popleft()
             event(*arguments)
@@ -347,14 +351,19 @@ class Session(Protocol):
         except UnicodeDecodeError:  # which no broker should let through
             ack()
             return
-        self._receive(Message(topic, bytes(message.payload), message.retain, ack))
+        qos = message.qos
+        self._receive(Message(topic, bytes(message.payload), message.retain, ack, qos))
+
+    def _skipped(self, topic: bytes, qos: int, mid: int, size: int) -> None:
+        ack = partial(self._ack, mid, qos)
+        self._receive(Message(topic.decode(errors="replace"), b"", False, ack, qos, size))
 
     def _ack(self, mid: int, qos: int) -> None:
         if not self._over:
             self._client.ack(mid, qos)
 
     def _big(self, size: int) -> None:
-        self._why = Unavailable(f"it sends a message of {size} bytes, which are too many")
+        self._why = Unavailable(f"it sends {size} bytes at a time, which are too many")
 
     def _ended(self, code: ReasonCode) -> None:
         """
@@ -383,17 +392,3 @@ def _verdict(code: ReasonCode, before: str) -> Exception:
 
 def _words(code: ReasonCode) -> str:
     return str(code.getName()).lower()
-
-
-def _ending(reason: Failure) -> Exception:
-    """
-    Why a connection ended about which nobody said anything. What comes of TLS has to be dealt with
-    by somebody: a certificate, or a port that does not speak it.
-    """
-    if reason.check(SysCallError, ZeroReturnError) or not reason.check(TLSError, VerificationError):
-        return Unavailable("the connection was closed")
-    error: Any = reason.value
-    try:
-        return Denied(f"TLS: {error.args[0][-1][-1]}")
-    except (IndexError, TypeError):
-        return Denied(f"TLS: {error}")

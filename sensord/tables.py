@@ -4,12 +4,12 @@ C{msgspec.convert} it finds every fault in one go, says where each one is, and g
 unknown key was meant to be.
 
 A struct may have a method C{faults}, which yields what is wrong with it beyond the types of its
-fields, each as C{key: what is wrong}; and a static method C{choose}, which tells what struct a
-table becomes in its place.
+fields, each as C{key: what is wrong}.
 """
 
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
+from types import MappingProxyType
 from typing import Any, TypeVar, get_args, get_origin
 
 from msgspec import NODEFAULT, Struct, ValidationError, convert, structs
@@ -20,6 +20,9 @@ S = TypeVar("S", bound=Struct)
 #: Makes a value of a type that TOML does not know, given the type and what stands in its place.
 Special = Callable[[type, object], object]
 
+#: For structs in whose place a table becomes another one: tells which, given the table.
+Choices = Mapping[type[Struct], Callable[[Mapping[str, Any]], type[Any]]]
+
 
 def build(
     table: object,
@@ -27,6 +30,7 @@ def build(
     faults: list[str],
     where: str = "",
     special: Special | None = None,
+    choices: Choices = MappingProxyType({}),
 ) -> S | None:
     """
     Make a struct of a table.
@@ -39,16 +43,15 @@ def build(
     if not isinstance(table, Mapping):
         faults.append(f"{where}: expected a table")
         return None
-    choose: Callable[[Mapping[str, Any]], type[S]] | None = getattr(kind, "choose", None)
-    if choose is not None:
-        kind = choose(table)
+    if kind in choices:
+        kind = choices[kind](table)
     fields = {field.name: field for field in structs.fields(kind)}
     for key in [key for key in table if key not in fields]:
         faults.append(f"{_at(where, key)}: unknown {_noun(table[key])}{meant(key, fields)}")
     values: dict[str, Any] = {}
     for name, field in fields.items():
         if name in table:
-            values[name] = _field(table[name], field, faults, where, special)
+            values[name] = _field(table[name], field, faults, where, special, choices)
         elif field.default is NODEFAULT and field.default_factory is NODEFAULT:
             faults.append(f"{_at(where, name)}: is missing")
             values[name] = None
@@ -65,6 +68,7 @@ def _field(
     faults: list[str],
     where: str,
     special: Special | None,
+    choices: Choices,
 ) -> object:
     """
     The value of one field, which may be a table or an array of tables.
@@ -74,10 +78,10 @@ def _field(
     name, kind, inner = field.name, field.type, _struct(field.type)
     many = get_origin(kind) is tuple
     if inner is not None and not many:
-        return build(value, inner, faults, _at(where, f"[{name}]"), special)
+        return build(value, inner, faults, _at(where, f"[{name}]"), special, choices)
     if inner is not None and isinstance(value, list):
         rows = tuple(
-            build(row, inner, faults, _at(where, _row(name, row, number)), special)
+            build(row, inner, faults, _at(where, _row(name, row, number)), special, choices)
             for number, row in enumerate(value, 1)
         )
         return None if None in rows else rows

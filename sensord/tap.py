@@ -24,8 +24,8 @@ from sensord import __version__, demo
 from sensord.clock import steady
 from sensord.config import DEFAULTS, ConfigError, Settings, dump, load
 from sensord.gateway import Gateway
+from sensord.listeners import PortSettings
 from sensord.store.schema import StoreError
-from sensord.wires import PortSettings
 
 _CONFIG = Path("sensord.toml")
 

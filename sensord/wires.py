@@ -2,98 +2,33 @@
 The wire formats that a listener can speak: the settings of such a listener, and the parser.
 """
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
-from string import Formatter
+from ipaddress import ip_address
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
 
 from msgspec import Meta, Struct
 
-from sensord.settings import Count, DeviceSettings, Seconds, Secret, oneOf, twice, wrong
+from sensord.brokers import BrokerSettings
+from sensord.listeners import ListenerSettings, PortSettings
+from sensord.notations import (
+    keyFaults,
+    numberFaults,
+    placeFaults,
+    templateFaults,
+    topicFaults,
+)
+from sensord.settings import Count, DeviceSettings, Seconds, Secret, oneOf, span, twice, wrong
 from sensord.tables import meant
-from sensord.wire import Parser, esp8266, lines, poe, rfm2pi, websocket
-
-Network = IPv4Network | IPv6Network
+from sensord.wire import Parser, esp8266, lines, poe, rfm2pi, topics, websocket
 
 #: Ids as they are written, of ESP8266 devices and of radio nodes.
 _BYTES = {str(id) for id in range(256)}
 _NODES = {str(id) for id in range(32)}
 
-#: What a command's text may be made of.
-_PARTS = ("id", "variable", "value")
-
-
-class ListenerSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """
-    C{[[listeners]]}: one way in.
-
-    @ivar name: the first part of the addresses of its devices.
-    @ivar wire: what is spoken there: one of L{WIRES}.
-    """
-
-    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]+\Z", max_length=64)]
-    wire: str
-
-    @staticmethod
-    def choose(table: Mapping[str, Any]) -> "type[ListenerSettings]":
-        """
-        The struct for a table, by what it calls its wire; if that is none, by what it may mean.
-        """
-        said = str(table.get("wire", ""))
-        near = get_close_matches(said, WIRES, 1)
-        return WIRES[said if said in WIRES else near[0]].settings if near else PortSettings
-
-    def faults(self) -> Iterable[str]:
-        """
-        What is wrong beyond the types.
-        """
-        for fault in oneOf("wire", self.wire, WIRES):
-            yield fault + meant(self.wire, WIRES)
-
-    def clashes(self, id: str, device: DeviceSettings) -> Iterable[str]:
-        """
-        What is wrong with the description of one of its devices.
-
-        @param id: the second part of the device's address.
-        """
-        if device.whitening or device.transmit or device.sleeps:
-            yield "whitening, transmit, sleeps: are for radio nodes"
-
-
-class PortSettings(ListenerSettings, frozen=True):
-    """
-    A listener that devices connect to.
-
-    @ivar listen: a Twisted endpoint string.
-    @ivar max_connections: connections at a time; more are refused at once.
-    @ivar idle_timeout: seconds without a complete frame after which a peer is disconnected;
-        0 is never.
-    @ivar allow: the networks that may connect, in CIDR form; empty is all.
-    @ivar ack: whether each frame is answered, after its commit.
-    """
-
-    listen: str
-    max_connections: Count = 1000
-    idle_timeout: Seconds = 60.0
-    allow: tuple[str, ...] = ()
-    ack: bool = False
-
-    @property
-    def networks(self) -> list[Network]:
-        """
-        What L{allow} says, parsed.
-        """
-        return [_network(text) for text in self.allow]
-
-    def faults(self) -> Iterable[str]:
-        """
-        What is wrong beyond the types.
-        """
-        yield from super().faults()
-        for text in self.allow:
-            yield from wrong("allow", _network, text)
+#: What the payloads of MQTT messages can be.
+_PAYLOADS = ("text", "esp8266", "poe", "packed")
 
 
 class PacketSettings(PortSettings, frozen=True):
@@ -141,7 +76,7 @@ class FrameSettings(PortSettings, frozen=True):
         What is wrong beyond the types.
         """
         yield from super().faults()
-        yield from _template(self.command)
+        yield from templateFaults(self.command)
 
     def clashes(self, id: str, device: DeviceSettings) -> Iterable[str]:
         """
@@ -170,16 +105,16 @@ class LineSettings(PortSettings, frozen=True):
         What is wrong beyond the types.
         """
         yield from super().faults()
-        yield from _key(self.key)
-        yield from _template(self.command)
+        yield from keyFaults(self.key)
+        yield from templateFaults(self.command)
 
     def clashes(self, id: str, device: DeviceSettings) -> Iterable[str]:
         """
         See L{ListenerSettings.clashes}.
         """
         yield from super().clashes(id, device)
-        yield from _number(id)
-        yield from _places(device)
+        yield from numberFaults(id)
+        yield from placeFaults(device)
 
 
 class MessageSettings(PortSettings, frozen=True):
@@ -215,7 +150,7 @@ class MessageSettings(PortSettings, frozen=True):
         See L{ListenerSettings.clashes}.
         """
         yield from super().clashes(id, device)
-        yield from _number(id)
+        yield from numberFaults(id)
         for value in device.values:
             column = value.field or value.name
             if column not in self.columns and not column.isdecimal():
@@ -243,15 +178,15 @@ class SerialSettings(ListenerSettings, frozen=True):
         What is wrong beyond the types.
         """
         yield from super().faults()
-        yield from _template(self.command)
+        yield from templateFaults(self.command)
 
     def clashes(self, id: str, device: DeviceSettings) -> Iterable[str]:
         """
         See L{ListenerSettings.clashes}.
         """
         yield from super().clashes(id, device)
-        yield from _number(id)
-        yield from _places(device)
+        yield from numberFaults(id)
+        yield from placeFaults(device)
 
 
 class RadioSettings(ListenerSettings, frozen=True):
@@ -300,6 +235,110 @@ class RadioSettings(ListenerSettings, frozen=True):
                 yield f'[[values]] "{value.name}" field: the order says what a value is'
 
 
+class SubscriberSettings(ListenerSettings, frozen=True):
+    """
+    C{wire = "mqtt"}: devices that say something to a broker. For the settings of the connection see
+    L{BrokerSettings}.
+
+    @ivar topic: where they say it: a L{pattern<topics.Pattern>}.
+    @ivar share: the group of those who share what comes; empty is to hear all of it.
+    @ivar payload: what is said: C{text} (a JSON object, a number, or numbers between commas), or
+        bytes: C{esp8266} packets, C{poe} frames, or values C{packed} as the description says.
+    @ivar columns: the names of numbers between commas; those beyond are called by their place.
+    @ivar time: the member of an object that is the time of the measurement; empty is none.
+    @ivar timezone: where it is that time, if the text of a time does not say so.
+    @ivar ignore: members of objects that are not stored, with C{*} and C{?} as wildcards.
+    @ivar retained: whether what was said before somebody listened is stored as of now. What bears a
+        time of its own always is stored.
+    @ivar command_topic: where devices are told something, with levels of C{topic} in braces, or
+        C{{variable}}; empty is C{cmd} in place of a C{data} at the end of C{topic}, or nowhere.
+    @ivar command: what they are told, made of C{{id}}, C{{variable}} and C{{value}}; empty is an
+        object of JSON with the variable in it.
+    @ivar registry: a file with the devices that are heard; empty is all. With it, devices are added
+        and removed by C{register_cmd}, at the fixed beginning of C{topic}.
+    @ivar max_devices: how many may be heard that are not described.
+    @ivar max_rate: messages a second; more are left to the broker. 0 is no limit.
+    @ivar receive_maximum: messages that may wait for their commit; more are left to the broker.
+    @ivar session: how long the broker keeps what comes while we are away.
+    """
+
+    topic: str
+    broker: str = "tcp:localhost:1883"
+    user: str = ""
+    password: Secret = Secret()
+    ca: str = ""
+    cert: str = ""
+    key: str = ""
+    client_id: Annotated[str, Meta(max_length=200)] = ""
+    keepalive: Annotated[int, Meta(ge=5, le=65535)] = 60
+    version: str = "5"
+    share: Annotated[str, Meta(pattern=r"^[^/+#\x00-\x1f]*\Z", max_length=64)] = ""
+    payload: str = "text"
+    columns: tuple[str, ...] = ()
+    time: str = "time"
+    timezone: str = "UTC"
+    ignore: tuple[str, ...] = ()
+    retained: bool = False
+    command_topic: str = ""
+    command: str = ""
+    registry: str = ""
+    max_devices: Annotated[int, Meta(ge=1, le=1_000_000)] = 5000
+    max_rate: Annotated[float, Meta(ge=0, le=1e6)] = 0.0
+    receive_maximum: Annotated[int, Meta(ge=1, le=65535)] = 1000
+    session: str = "1d"
+
+    @property
+    def downward(self) -> str:
+        """
+        Where devices are told something; empty if nowhere.
+        """
+        return self.command_topic or topics.answering(self.topic)
+
+    def faults(self) -> Iterable[str]:
+        """
+        What is wrong beyond the types.
+        """
+        yield from super().faults()
+        yield from BrokerSettings.of(self).faults()
+        yield from oneOf("payload", self.payload, _PAYLOADS)
+        yield from wrong("session", span, self.session)
+        yield from wrong("timezone", _zone, self.timezone)
+        yield from wrong("topic", topics.Pattern, self.topic)
+        if not any(wrong("topic", topics.Pattern, self.topic)):
+            pattern = topics.Pattern(self.topic)
+            yield from topicFaults(self.downward, (*pattern.fields, topics.VARIABLE))
+            if self.registry and len(pattern.fields) > 1:
+                yield "registry: is for topics with one level that tells devices apart"
+            if self.registry and not pattern.stem:
+                yield "registry: is for topics that begin with a fixed level"
+        yield from templateFaults(self.command)
+        for fault in twice(self.columns):
+            yield f'columns: "{fault}" is named twice'
+        if "" in self.columns:
+            yield "columns: one of them has no name"
+
+    def clashes(self, id: str, device: DeviceSettings) -> Iterable[str]:
+        """
+        See L{ListenerSettings.clashes}.
+        """
+        if self.payload != "packed":
+            yield from super().clashes(id, device)
+        if topics.Pattern(self.topic).parts(id) is None:
+            levels = "/".join(topics.Pattern(self.topic).fields)
+            yield f'address: "{id}" is not of the form <{levels}>'
+        if self.payload in ("esp8266", "packed"):
+            for value in device.values:
+                if not value.type:
+                    yield f'[[values]] "{value.name}" type: is missing'
+
+
+def _zone(text: str) -> None:
+    try:
+        ZoneInfo(text)
+    except (ValueError, OSError, LookupError) as error:
+        raise ValueError(f'"{text}" is no time zone; write e.g. "Europe/Berlin"') from error
+
+
 class Wire(Struct, frozen=True):
     """
     A wire format.
@@ -331,50 +370,15 @@ WIRES: dict[str, Wire] = {
         SerialSettings, lambda settings: lines.LineParser(timestamped=settings.timestamped)
     ),
     "rfm2pi": Wire(RadioSettings, lambda settings: rfm2pi.RadioParser()),
+    "mqtt": Wire(SubscriberSettings, lambda settings: topics.MessageParser()),
 }
 
 
-def _network(text: str) -> Network:
-    return ip_network(text, strict=False)
-
-
-def _key(key: Secret) -> Iterable[str]:
-    if key and len(key.text) != 32:
-        yield f"key: has {len(key.text)} characters, and not 32"
-    elif not key.text.isalnum() and key:
-        yield "key: is made of letters and digits"
-
-
-def _number(id: str) -> Iterable[str]:
+def choose(table: Mapping[str, Any]) -> type[ListenerSettings]:
     """
-    A fault if an id is no number as texts have it.
+    The struct for the table of a listener, by what it calls its wire; if that is none, by what it
+    may mean.
     """
-    if not (id.isascii() and id.isdecimal() and str(int(id)) == id and int(id) < 2**31):
-        yield f'address: "{id}" is no number of a device'
-
-
-def _places(device: DeviceSettings) -> Iterable[str]:
-    """
-    What is wrong with a description whose fields are places in a line.
-    """
-    for value in device.values:
-        if value.field and not re.fullmatch("[1-9][0-9]*", value.field):
-            yield f'[[values]] "{value.name}" field: "{value.field}" is no place, from 1 on'
-    places = [value.field or str(place) for place, value in enumerate(device.values, 1)]
-    for place in twice(places):
-        yield f"values: place {place} is described twice"
-
-
-def _template(text: str) -> Iterable[str]:
-    """
-    What is wrong with the text of a command.
-    """
-    try:
-        parts = {part for _text, part, _spec, _conversion in Formatter().parse(text) if part}
-        text.format_map(dict.fromkeys(_PARTS, 1))
-    except (ValueError, LookupError, AttributeError, TypeError) as error:
-        example = '"{variable},{value}"'
-        yield f'command: "{text}" cannot be filled in ({error!r}); write e.g. {example}'
-        return
-    if text and "value" not in parts:
-        yield f'command: "{text}" has no {{value}} in it'
+    said = str(table.get("wire", ""))
+    near = get_close_matches(said, WIRES, 1)
+    return WIRES[said if said in WIRES else near[0]].settings if near else PortSettings

@@ -12,8 +12,9 @@ from twisted.internet.task import Clock
 from twisted.logger import LogLevel, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from sensord.broker import Broker, endpoint
+from sensord.broker import Broker
 from sensord.brokers import BrokerSettings, Denied, Message, Publication, Terms, Unavailable
+from sensord.reach import endpoint
 from sensord.session import ANSWER
 from tests.mqtt import (
     DISCONNECT,

@@ -11,6 +11,7 @@ from msgspec import structs
 from twisted.trial.unittest import SynchronousTestCase
 
 from sensord.config import DEFAULTS, STOCK, ConfigError, Settings, dump, load, parse
+from sensord.listeners import PortSettings
 from sensord.settings import (
     DeviceSettings,
     StoreSettings,
@@ -19,7 +20,7 @@ from sensord.settings import (
     bound,
     span,
 )
-from sensord.wires import WIRES, FrameSettings, PacketSettings, PortSettings
+from sensord.wires import WIRES, FrameSettings, PacketSettings
 from tests.support import PROPERTY
 
 #: A configuration that uses every key.
@@ -217,6 +218,8 @@ class ParseTests(ConfigCase):
             where = 'listen = "tcp:1"'
             if not issubclass(wire.settings, PortSettings):
                 where = 'port = "/dev/ttyAMA0"'
+            if name == "mqtt":
+                where = 'topic = "tele/{device}/SENSOR"'
             text = f'[[listeners]]\nname = "one"\nwire = "{name}"\n{where}\n'
             (settings,) = parse(tomllib.loads(text)).listeners
             self.assertIs(type(settings), wire.settings)

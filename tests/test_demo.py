@@ -13,10 +13,11 @@ from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublish
 from twisted.trial.unittest import SynchronousTestCase
 
 from sensord import demo
+from sensord.listeners import PortSettings
 from sensord.pretend import DEVICES
 from sensord.reading import Clock, Reading
 from sensord.simulate import Fleet
-from sensord.wires import PortSettings, RadioSettings
+from sensord.wires import RadioSettings
 
 
 class DemoTests(SynchronousTestCase):

@@ -244,7 +244,7 @@ class GatewayTests(SynchronousTestCase):
             error.faults,
             [
                 'settings: [[listeners]] "poe" wire: "pow" is not one of esp8266, poe, lines,'
-                ' websocket, serial, rfm2pi; did you mean "poe"?'
+                ' websocket, serial, rfm2pi, mqtt; did you mean "poe"?'
             ],
         )
 

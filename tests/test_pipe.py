@@ -2,11 +2,19 @@
 Tests for L{sensord.pipe}.
 """
 
+from collections.abc import Sequence
+
+from hypothesis import given
+from hypothesis import strategies as st
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 from twisted.trial.unittest import SynchronousTestCase
 
-from sensord.pipe import MAX_PACKET, Pipe, PipedClient
+from sensord.pipe import Pipe, PipedClient
+from tests.support import PROPERTY, SIZES, slices
+
+#: Bytes that a packet may have here.
+LARGEST = 150
 
 
 class PipeTests(SynchronousTestCase):
@@ -20,7 +28,8 @@ class PipeTests(SynchronousTestCase):
         """
         self.written: list[bytes] = []
         self.refused: list[int] = []
-        self.pipe = Pipe(self.written.append, self.refused.append)
+        self.skipped: list[tuple[bytes, int, int, int]] = []
+        self.pipe = Pipe(self.written.append, self._skip, self.refused.append, LARGEST)
 
     def test_read(self) -> None:
         """
@@ -43,11 +52,41 @@ class PipeTests(SynchronousTestCase):
 
     def test_large(self) -> None:
         """
-        A packet that is too large is not even begun.
+        A packet that is too large and no message is refused, and nothing of it is kept.
         """
-        self.pipe.buffer += b"a"
-        self.assertRaises(OSError, self.pipe.recv, MAX_PACKET + 1)
-        self.assertEqual(self.refused, [MAX_PACKET + 1])
+        self.pipe.feed(b"\x90\xff\xff\xff\x7f" + bytes(100))
+        self.assertEqual((self.refused, self.pipe.closed), ([268435455], True))
+        self.assertEqual(self.pipe.buffer, b"")
+
+    def test_noPacket(self) -> None:
+        """
+        What can be no packet is left to paho, which knows better.
+        """
+        self.pipe.feed(b"\x30\xff\xff\xff\xff\xff")
+        self.assertEqual(self.pipe.buffer[:5], b"\x30\xff\xff\xff\xff")
+
+    @given(st.lists(st.tuples(st.integers(0, 400), st.integers(0, 9))), SIZES)
+    @PROPERTY
+    def test_passedOver(self, messages: Sequence[tuple[int, int]], sizes: Sequence[int]) -> None:
+        """
+        Messages that are too large are passed over, all others are left as they are, however the
+        stream was cut.
+        """
+        self.setUp()
+        packets = [_publish(bytes(size), mid) for size, mid in messages]
+        for chunk in slices(b"".join(packets), sizes):
+            self.pipe.feed(chunk)
+        small = [each for each in packets if len(each) <= LARGEST + _head(each)]
+        self.assertEqual(self.pipe.buffer, b"".join(small))
+        self.assertEqual(
+            self.skipped,
+            [
+                (b"a/b", 1 if mid else 0, mid, len(each) - _head(each))
+                for each, (_size, mid) in zip(packets, messages, strict=True)
+                if len(each) > LARGEST + _head(each)
+            ],
+        )
+        self.assertEqual((self.refused, self.pipe.closed), ([], False))
 
     def test_paho(self) -> None:
         """
@@ -61,3 +100,24 @@ class PipeTests(SynchronousTestCase):
         self.assertIs(client.socket(), self.pipe)
         client.loop_write()
         self.assertEqual(self.written[0][0], 0x10)
+
+    def _skip(self, topic: bytes, qos: int, mid: int, size: int) -> None:
+        self.skipped.append((topic, qos, mid, size))
+
+
+def _publish(payload: bytes, mid: int) -> bytes:
+    """
+    A message, whose length takes one byte or two.
+    """
+    body = b"\0\x03a/b" + (mid.to_bytes(2) if mid else b"") + payload
+    length = (
+        bytes([len(body)]) if len(body) < 128 else bytes([len(body) & 127 | 128, len(body) >> 7])
+    )
+    return (b"\x32" if mid else b"\x30") + length + body
+
+
+def _head(packet: bytes) -> int:
+    """
+    How long the fixed header of a packet is.
+    """
+    return 2 if packet[1] < 128 else 3

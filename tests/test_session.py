@@ -13,8 +13,15 @@ from twisted.internet.error import ConnectionLost
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from sensord.brokers import BrokerSettings, Denied, Message, Publication, Terms, Unavailable
-from sensord.pipe import MAX_PACKET
+from sensord.brokers import (
+    MAX_PACKET,
+    BrokerSettings,
+    Denied,
+    Message,
+    Publication,
+    Terms,
+    Unavailable,
+)
 from sensord.session import ANSWER, Session
 from sensord.settings import Secret
 from tests.mqtt import (
@@ -479,9 +486,24 @@ class SubscribeTests(SessionTestCase):
 
     def test_large(self) -> None:
         """
-        A message that is too large ends the connection before it fills the memory.
+        A message that is too large is passed over while it comes in: of it only its size is heard,
+        it can be confirmed so that it does not come again, and the next one is heard as ever.
         """
-        self.transport.say(b"\x30\xff\xff\xff\x7f" + bytes(1000))
+        self.open(self.settings, Terms(manual=True, largest=100))
+        self.greet()
+        self.transport.say(b"\x32\xac\x02\0\x03a/b\0\x07" + bytes(293))
+        self.transport.say(message("a/b", b"one", 8))
+        self.assertEqual(
+            [(each.payload, each.size) for each in self.heard], [(b"", 300), (b"one", 0)]
+        )
+        self.heard[0].ack()
+        self.assertEqual([(each.kind, each.mid) for each in self.sent()], [(PUBACK, 7)])
+
+    def test_endless(self) -> None:
+        """
+        Anything else that is too large ends the connection before it fills the memory.
+        """
+        self.transport.say(b"\x90\xff\xff\xff\x7f" + bytes(1000))
         self.assertIn("268435455 bytes", self.ended(Unavailable))
 
     @given(st.lists(st.binary(max_size=100), max_size=10), SIZES)

@@ -18,6 +18,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from sensord import config, demo
+from sensord.listeners import PortSettings
 from sensord.outlets import KINDS
 from sensord.settings import (
     CommandSettings,
@@ -30,7 +31,7 @@ from sensord.settings import (
     ValueSettings,
 )
 from sensord.tap import Daemon, Options, StartError
-from sensord.wires import WIRES, PortSettings
+from sensord.wires import WIRES
 
 
 class OptionsTests(SynchronousTestCase):

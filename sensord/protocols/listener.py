@@ -14,9 +14,10 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from sensord.endpoints import endpoint, key, listen, place
+from sensord.listeners import PortSettings
 from sensord.protocols.doorstep import doorstep
 from sensord.protocols.port import PortFactory
-from sensord.wires import WIRES, PortSettings
+from sensord.wires import WIRES
 
 #: Seconds between attempts to open a port again that somebody else took meanwhile.
 _REOPEN = 2.0

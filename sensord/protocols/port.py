@@ -11,10 +11,10 @@ from twisted.internet.interfaces import IAddress, IDelayedCall
 from twisted.internet.protocol import Protocol, ServerFactory
 from twisted.internet.task import LoopingCall
 
+from sensord.listeners import PortSettings
 from sensord.protocols.inlet import Inlet
 from sensord.protocols.stream import Refusal, StreamProtocol
 from sensord.wire import Parser
-from sensord.wires import PortSettings
 
 #: How often the idle time is looked at while it passes: a silent peer is disconnected after
 #: one idle time and a quarter at the latest. One look at all connections is far cheaper than

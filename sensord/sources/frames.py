@@ -5,12 +5,12 @@ The frames of PoE Arduinos.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sensord.listeners import ListenerSettings
 from sensord.presence import Presence, Record
 from sensord.reading import ACCEPTED, REFUSED, Arrivals, Clock, Intake, Reading, Rejected, Value
 from sensord.settings import DeviceSettings
 from sensord.sources import clean
 from sensord.wire import Skipped, packing, poe
-from sensord.wires import ListenerSettings
 
 #: How many hosts a listener remembers the descriptions of. Without a limit, a peer with many
 #: addresses (an IPv6 network has 2^64) would fill the memory by changing them.

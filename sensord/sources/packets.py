@@ -44,12 +44,12 @@ class PacketSource:
         self._lag = 0 if listener.backdate == "corrected" else 1
         self._prefix = prefix = f"{listener.name}/"
         self._layouts = {
-            int(address.removeprefix(prefix)): _Layout(device)
+            address.removeprefix(prefix): _Layout(device)
             for address, device in devices.items()
             if address.startswith(prefix)
         }
-        self._records: dict[int, Record] = {}
-        self._heard: dict[int, int] = {}
+        self._records: dict[str, Record] = {}
+        self._heard: dict[str, int] = {}
 
     def decode(self, host: str, events: Sequence[esp8266.Packet | Skipped]) -> Intake:
         """
@@ -65,25 +65,32 @@ class PacketSource:
             [frame for intake in intakes for frame in intake.quarantined],
         )
 
+    def who(self, host: str, packet: esp8266.Packet) -> str:
+        """
+        The id of the device that sent a packet.
+        """
+        return str(packet.device)
+
     def _one(self, host: str, event: esp8266.Packet | Skipped) -> Intake:
         if isinstance(event, Skipped):
             return Intake([], REFUSED, [Rejected(event.data, event.why)])
         arrival = self._arrivals.take()
-        record = self._records.get(event.device) or self._meet(event.device)
-        last = self._heard.get(event.device, record.heard)
+        id = self.who(host, event)
+        record = self._records.get(id) or self._meet(id)
+        last = self._heard.get(id, record.heard)
         record.declare(event.wake)
         record.hear(arrival)
-        layout = self._layouts.get(event.device)
+        layout = self._layouts.get(id)
         if layout is None or (event.size, event.sensors) != layout.shape:
-            why = layout.differs(event) if layout else f"device {event.device} has no description"
+            why = layout.differs(event) if layout else f"device {id} has no description"
             data = esp8266.encode(event)
             frame = Quarantined(arrival, host, data, why, "esp8266")
             return Intake([], ACCEPTED, (), [frame])
         readings, rejected = layout.decode(event.data, self._times(event, arrival, last))
-        self._heard[event.device] = arrival
+        self._heard[id] = arrival
         return Intake(readings, ACCEPTED, rejected)
 
-    def _meet(self, id: int) -> Record:
+    def _meet(self, id: str) -> Record:
         record = self._records[id] = self._presence.record(f"{self._prefix}{id}")
         return record
 

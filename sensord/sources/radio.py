@@ -44,7 +44,7 @@ class RadioSource:
         self._presence = presence
         self._prefix = f"{listener.name}/"
         self._devices = devices
-        self._nodes: dict[int, _Node] = {}  # the wire format has room for 32
+        self._nodes: dict[int, Node] = {}  # the wire format has room for 32
 
     def decode(self, host: str, events: Sequence[rfm2pi.Event | Skipped]) -> Intake:
         """
@@ -73,14 +73,14 @@ class RadioSource:
                     rejected += bad
         return Intake(readings, b"", rejected, quarantined, reachable(heard))
 
-    def _meet(self, id: int) -> "_Node":
+    def _meet(self, id: int) -> "Node":
         address = f"{self._prefix}{id}"
         settings = self._devices.get(address) or DeviceSettings(address)
-        node = self._nodes[id] = _Node(settings, self._presence.record(address))
+        node = self._nodes[id] = Node(settings, self._presence.record(address))
         return node
 
 
-class _Node:
+class Node:
     """
     What is known of one node.
 

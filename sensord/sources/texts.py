@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
+from sensord.listeners import ListenerSettings
 from sensord.presence import Presence, Record
 from sensord.reading import Arrivals, Clock, Intake, Reading, Rejected
 from sensord.settings import DeviceSettings, ValueSettings
 from sensord.sources import byField, byPlace, clean, counted, named, reachable
 from sensord.wire import Skipped, lines, messages, packing
 from sensord.wire.numbers import written
-from sensord.wires import LineSettings, ListenerSettings, MessageSettings, SerialSettings
+from sensord.wires import LineSettings, MessageSettings, SerialSettings
 
 #: How many series without a description one listener can begin. Without a limit, a peer that makes
 #: up ids, or sends lines of thousands of values, would fill the memory and the database with them:

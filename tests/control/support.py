@@ -19,6 +19,7 @@ from sensord.control.api import Api
 from sensord.control.channel import site
 from sensord.devices import Devices
 from sensord.downlink import Downlink
+from sensord.listeners import PortSettings
 from sensord.outlets import SinkSettings
 from sensord.protocols.inlet import Inlet
 from sensord.protocols.listener import Listener
@@ -28,7 +29,6 @@ from sensord.sinks.outbox import Outbox
 from sensord.store.database import Database
 from sensord.store.service import Store
 from sensord.wire.poe import FrameParser
-from sensord.wires import PortSettings
 from tests.sinks.support import MemorySink
 from tests.store.support import Disk, Runner, folder, reading
 

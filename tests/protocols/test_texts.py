@@ -19,6 +19,7 @@ from wsproto.events import CloseConnection, TextMessage
 
 from sensord.config import Settings
 from sensord.devices import Devices
+from sensord.listeners import PortSettings
 from sensord.presence import Congested
 from sensord.protocols.inlet import Inlet
 from sensord.protocols.port import PortFactory
@@ -26,7 +27,7 @@ from sensord.protocols.stream import AnsweringProtocol, StreamProtocol
 from sensord.protocols.websocket import WebSocketProtocol
 from sensord.reading import Arrivals
 from sensord.store.account import Account, NotStored
-from sensord.wires import WIRES, PortSettings
+from sensord.wires import WIRES
 from tests.wire.test_websocket import HEAD, TEXT, frame
 
 #: More than any text may have, of bytes and of columns.

@@ -1,0 +1,266 @@
+"""
+What MQTT devices say: where they say it tells who they are.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from msgspec import Struct
+
+from sensord.presence import Presence, Record
+from sensord.reading import (
+    Arrivals,
+    Clock,
+    Intake,
+    Quarantined,
+    Reading,
+    Rejected,
+    Value,
+)
+from sensord.registry import Registry
+from sensord.settings import DeviceSettings
+from sensord.sources import byField, clean, unlike
+from sensord.sources.frames import FrameSource
+from sensord.sources.packets import PacketSource
+from sensord.sources.radio import Node
+from sensord.sources.texts import MAX_SERIES
+from sensord.wire import SAMPLE, Skipped, esp8266, packing, poe, rfm2pi
+from sensord.wire.payloads import VALUE, PayloadReader
+from sensord.wire.topics import Message, Pattern, encode
+from sensord.wires import PacketSettings, SubscriberSettings
+
+#: The longest message that the quarantine keeps, in bytes. It has room for thousands of them:
+#: without a limit, they would fill the disk.
+_MAX_KEPT = 4096
+
+_ARRIVAL, _DEVICE = Clock.ARRIVAL, Clock.DEVICE
+
+#: What can come of one message.
+_Yield = tuple[Sequence[Reading], Sequence[Rejected], str]
+
+
+class TopicSource:
+    """
+    Decodes MQTT messages. What is not taken is named by its topic.
+
+    @ivar registry: the devices that are heard; L{None} is all.
+    """
+
+    oddities = 0
+
+    def __init__(
+        self,
+        listener: SubscriberSettings,
+        devices: Mapping[str, DeviceSettings],
+        arrivals: Arrivals,
+        presence: Presence,
+    ) -> None:
+        self.registry: Registry | None = None
+        if listener.registry:
+            self.registry = Registry(Path(listener.registry), listener.max_devices)
+        self._settings = listener
+        self._arrivals = arrivals
+        self._presence = presence
+        self._described = devices
+        self._prefix = f"{listener.name}/"
+        self._pattern = Pattern(listener.topic)
+        self._devices: dict[str, _Device] = {}
+        self._strangers = 0
+        self._room = _Room(MAX_SERIES)
+        self._reader = PayloadReader(
+            ZoneInfo(listener.timezone), listener.columns, listener.time, listener.ignore
+        )
+        inner: dict[str, Callable[[_Device, Message, str], _Yield]] = {
+            "text": self._text,
+            "packed": self._packed,
+        }
+        if listener.payload in inner:
+            self._read = inner[listener.payload]
+        else:
+            self._inner: Any = (
+                FrameSource(listener, devices, arrivals, presence)
+                if listener.payload == "poe"
+                else _TopicPackets(
+                    PacketSettings(listener.name, "esp8266", ""), devices, arrivals, presence
+                )
+            )
+            self._read = self._binary
+
+    def decode(self, host: str, events: Sequence[Message | Skipped]) -> Intake:
+        """
+        See L{Source.decode}.
+        """
+        readings: list[Reading] = []
+        rejected: list[Rejected] = []
+        quarantined: list[Quarantined] = []
+        for event in events:
+            if isinstance(event, Skipped):
+                rejected.append(Rejected(event.data, event.why))
+                continue
+            good, bad, why = self._one(event)
+            readings += good
+            rejected += bad
+            if why:
+                frame = encode(event)
+                if len(frame) > _MAX_KEPT:
+                    rejected.append(_rejected(event, f"{why}, and it is too long to be kept"))
+                else:
+                    time = self._arrivals.take()
+                    quarantined.append(Quarantined(time, host, frame, why, "mqtt"))
+        return Intake(readings, b"", rejected, quarantined)
+
+    def _one(self, message: Message) -> _Yield:
+        """
+        What came of a message: readings, what is none, and why it has to wait for a description.
+        """
+        if message.size:
+            return (), [_rejected(message, f"{message.size} bytes are too many")], ""
+        place = self._pattern.match(message.topic)
+        if place is None:
+            return (), [_rejected(message, f"no topic of the form {self._settings.topic}")], ""
+        if self.registry is not None and place.id not in self.registry.ids:
+            return (), (), f"{place.id} is not registered"
+        device = self._devices.get(place.id) or self._meet(place.id)
+        if device is None:
+            most = self._settings.max_devices
+            return (), [_rejected(message, f"{most} devices are heard already")], ""
+        if message.retained and self._settings.payload != "text" and not self._settings.retained:
+            return (), (), ""
+        return self._read(device, message, place.name)
+
+    def _meet(self, id: str) -> "_Device | None":
+        address = f"{self._prefix}{id}"
+        settings = self._described.get(address)
+        if settings is None:
+            if self._strangers >= self._settings.max_devices:
+                return None
+            self._strangers += 1
+            settings = DeviceSettings(address)
+        device = self._devices[id] = _Device(id, settings, self._presence.record(address))
+        return device
+
+    def _text(self, device: "_Device", message: Message, name: str) -> _Yield:
+        payload = self._reader.read(message.payload)
+        if isinstance(payload, Skipped):
+            return (), [_rejected(message, payload.why)], ""
+        if message.retained and payload.time is None and not self._settings.retained:
+            return (), (), ""
+        arrival = self._arrivals.take()
+        device.record.hear(arrival)
+        time, clock = (arrival, _ARRIVAL) if payload.time is None else (payload.time, _DEVICE)
+        readings = []
+        rejected = [_rejected(message, bad.why, bad.data) for bad in payload.bad]
+        for field, value in payload.values:
+            if name:
+                field = name if field == VALUE else f"{name}.{field}"
+            known = device.values.get(field) or device.learn(field, self._room)
+            if known is None:
+                why = f"{MAX_SERIES} values without a description are stored already"
+                rejected.append(_rejected(message, why))
+                continue
+            label, scaled = known
+            if scaled is not None and not isinstance(value, bool | str):
+                fitting = clean(scaled(value))
+                if fitting is None:
+                    rejected.append(_rejected(message, f"{field} is {value}"))
+                    continue
+                value = fitting
+            readings.append(Reading(device.label, label, value, time, clock))
+        return readings, rejected, ""
+
+    def _packed(self, device: "_Device", message: Message, name: str) -> _Yield:
+        frame = rfm2pi.Frame(0, message.payload)
+        arrival = self._arrivals.take()
+        node = device.node
+        node.hear(frame, arrival)
+        if why := node.differs(frame):
+            return (), (), why
+        good, bad = node.read(frame, arrival)
+        if name:
+            good = [
+                Reading(one.device, f"{name}.{one.name}", one.value, one.time, one.clock)
+                for one in good
+            ]
+        return good, bad, ""
+
+    def _binary(self, device: "_Device", message: Message, name: str) -> _Yield:
+        parser = esp8266.PacketParser() if isinstance(self._inner, PacketSource) else None
+        fed: Any = parser or poe.FrameParser()
+        events = [*fed.feed(message.payload), *fed.close()]
+        if not events:
+            return (), [_rejected(message, "nothing is in it")], ""
+        intake = self._inner.decode(device.id, events)
+        why = intake.quarantined[0].why if intake.quarantined else ""
+        bad = [_rejected(message, each.why, each.data) for each in intake.rejected]
+        return intake.readings, bad, why
+
+
+class _TopicPackets(PacketSource):
+    """
+    Decodes packets whose device is known by where they came from.
+    """
+
+    def who(self, host: str, packet: esp8266.Packet) -> str:
+        """
+        See L{PacketSource.who}.
+        """
+        return host
+
+
+class _Room(Struct):
+    """
+    How many more series can begin that have no description.
+    """
+
+    left: int
+
+
+class _Device:
+    """
+    What is known of one device.
+
+    @ivar id: the levels of its topics.
+    @ivar values: by what the wire calls them: what they are called, and how they are scaled.
+    """
+
+    def __init__(self, id: str, settings: DeviceSettings, record: Record) -> None:
+        self.id = id
+        self.label = settings.label
+        self.record = record
+        self.values: dict[str, tuple[str, Callable[[Any], Value] | None]] = {
+            field: (value.name, packing.scaler(value.scale, value.offset))
+            for field, value in byField(settings.values).items()
+        }
+        self._names = {name for name, _scaled in self.values.values()}
+        self._settings = settings
+        self._node: Node | None = None
+
+    @property
+    def node(self) -> Node:
+        """
+        What unpacks its values.
+        """
+        if self._node is None:
+            self._node = Node(self._settings, self.record)
+        return self._node
+
+    def learn(self, field: str, room: _Room) -> tuple[str, Callable[[Any], Value] | None] | None:
+        """
+        A value that is not described keeps its name, as long as there is room for it.
+        """
+        if not room.left:
+            return None
+        room.left -= 1
+        name = unlike(field, self._names)
+        self._names.add(name)
+        known = self.values[field] = (name, None)
+        return known
+
+
+def _rejected(message: Message, why: str, data: bytes = b"") -> Rejected:
+    """
+    What is not taken of a message.
+    """
+    return Rejected(f"{message.topic} ".encode()[:SAMPLE] + (data or message.payload)[:SAMPLE], why)
