@@ -141,11 +141,12 @@ class Session(Protocol):
         self._waiting.clear()
         self._queue.clear()
         unfit = isinstance(why, Denied) and why.code in UNFIT
-        for deferred in waiting:
-            deferred.errback(Unavailable(f"there was no answer: {why}", unfit))
         if not self.accepted.called:
             self.accepted.errback(why)
         self.gone.callback(why)
+        # These last: whoever is told that something failed may say it again at once.
+        for deferred in waiting:
+            deferred.errback(Unavailable(f"there was no answer: {why}", unfit))
 
     def publish(self, publication: Publication) -> Deferred[None]:
         """
@@ -154,6 +155,8 @@ class Session(Protocol):
         @return: fires when the broker has it; with QoS 0, when it is on its way.
         """
         topic, payload = publication.topic, publication.payload
+        if self._over:
+            return fail(Unavailable("the connection was closed"))
         if len(payload) + len(topic.encode(errors="replace")) + _AROUND > self._largest:
             return fail(Denied(f"{len(payload)} bytes are too many for the broker", 149))
         if publication.qos and (self._queue or len(self._waiting) >= self._window):
@@ -168,6 +171,8 @@ class Session(Protocol):
 
         @return: fires when the broker has agreed.
         """
+        if self._over:
+            return fail(Unavailable("the connection was closed"))
         try:
             code, mid = self._client.subscribe(pattern, qos)
         except ValueError as error:

@@ -79,7 +79,7 @@ def _field(
     many = get_origin(kind) is tuple
     if inner is not None and not many:
         return build(value, inner, faults, _at(where, f"[{name}]"), special, choices)
-    if inner is not None and isinstance(value, list):
+    if inner is not None and isinstance(value, list | tuple):
         rows = tuple(
             build(row, inner, faults, _at(where, _row(name, row, number)), special, choices)
             for number, row in enumerate(value, 1)

@@ -217,6 +217,16 @@ class PublishTests(SessionTestCase):
         super().setUp()
         self.greet()
 
+    def test_over(self) -> None:
+        """
+        Whoever is told that the connection broke, and says the same at once, is told so again.
+        """
+        saying = self.session.publish(Publication("a", b"b"))
+        again = saying.addErrback(lambda failure: self.session.publish(Publication("a", b"b")))
+        self.transport.end(ConnectionLost())
+        self.failureResultOf(again, Unavailable)
+        self.failureResultOf(self.session.subscribe("a", 1), Unavailable)
+
     def test_confirmed(self) -> None:
         """
         A message has been said when the broker has confirmed it, and not before.
@@ -244,7 +254,7 @@ class PublishTests(SessionTestCase):
         What is said in one turn is written in one go, when the turn is over.
         """
         for _each in range(3):
-            self.session.publish(HELLO)
+            self.session.publish(Publication("a", b"b"))
         self.assertEqual(self.transport.take(), [])
         self.assertEqual(len(self.sent()), 3)
 
@@ -278,7 +288,7 @@ class PublishTests(SessionTestCase):
         """
         What was not confirmed when the connection ends has failed, whether it was sent or not.
         """
-        saying = [self.session.publish(HELLO) for _each in range(5)]
+        saying = [self.session.publish(Publication("a", b"b")) for _each in range(5)]
         self.clock.advance(0)
         self.transport.end(ConnectionLost())
         for each in saying:
@@ -290,7 +300,7 @@ class PublishTests(SessionTestCase):
         """
         A broker that confirms nothing is given up; one that confirms slowly is not.
         """
-        saying = [self.session.publish(HELLO) for _each in range(2)]
+        saying = [self.session.publish(Publication("a", b"b")) for _each in range(2)]
         first, _other = self.sent()
         for _second in range(int(ANSWER) - 1):
             self.clock.advance(1)
@@ -324,7 +334,7 @@ class PublishTests(SessionTestCase):
             self.session.publish(Publication("a", bytes(MAX_PACKET))), Denied
         ).value
         self.assertEqual(error.code, 149)
-        saying = self.session.publish(HELLO)
+        saying = self.session.publish(Publication("a", b"b"))
         self.transport.say(puback(self.sent()[0].mid))
         self.successResultOf(saying)
 
@@ -334,7 +344,7 @@ class PublishTests(SessionTestCase):
         """
         self.session.pauseProducing()
         for _each in range(3):
-            self.session.publish(HELLO)
+            self.session.publish(Publication("a", b"b"))
         self.assertEqual(self.sent(), [])
         self.session.resumeProducing()
         self.assertEqual(len(self.sent()), 3)
@@ -355,7 +365,7 @@ class FiveTests(SessionTestCase):
         A message that the broker refuses has failed, with its reason. Others have not.
         """
         self.greet(0, b"")
-        saying = [self.session.publish(HELLO) for _each in range(4)]
+        saying = [self.session.publish(Publication("a", b"b")) for _each in range(4)]
         for each, code in zip(self.sent(), (0x87, 0x97, 0x10, 0x90), strict=True):
             self.transport.say(puback(each.mid, code))
         error = self.failureResultOf(saying[0], Denied).value
@@ -372,7 +382,7 @@ class FiveTests(SessionTestCase):
         """
         self.greet(0, b"\x21\0\x02" + b"\x27\0\0\0\x20")
         for _each in range(4):
-            self.session.publish(HELLO)
+            self.session.publish(Publication("a", b"b"))
         self.assertEqual(len(self.sent()), 2)
         error = self.failureResultOf(self.session.publish(Publication("a", bytes(32))), Denied)
         self.assertEqual(error.value.code, 149)
@@ -382,7 +392,7 @@ class FiveTests(SessionTestCase):
         When the broker hangs up for something that was said, that is known of all that was.
         """
         self.greet(0, b"")
-        saying = self.session.publish(HELLO)
+        saying = self.session.publish(Publication("a", b"b"))
         self.clock.advance(0)
         self.transport.say(packet(0xE0, b"\x95\0"))
         self.assertTrue(self.failureResultOf(saying, Unavailable).value.unfit)
@@ -548,7 +558,7 @@ class SubscribeTests(SessionTestCase):
         self.open(BrokerSettings(version=version, client_id="g"), Terms(manual=True))
         if greeted:
             self.greet(*((0, b"") if version == "5" else ()))
-            self.session.publish(HELLO).addErrback(lambda failure: None)
+            self.session.publish(Publication("a", b"b")).addErrback(lambda failure: None)
         self.session.accepted.addErrback(lambda failure: None)
         for chunk in chunks:
             if self.transport.connected:

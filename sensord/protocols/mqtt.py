@@ -97,16 +97,17 @@ class Subscriber(Service):
         self._tokens, self._paid = settings.max_rate, reactor.seconds()
         self._said: dict[int, Publication] = {}  # what the broker has not confirmed
         self._number = 0
-        self._subscribed = False
+        self._subscribed = self._heard = False
 
     @property
     def state(self) -> str:
         """
-        How it is: C{open}, C{absent} while there is no connection to the broker, or C{stopped}.
+        How it is: C{open}, C{absent} while there is no connection to the broker or before it has
+        agreed, or C{stopped}.
         """
         if not self.running:
             return "stopped"
-        return "open" if self._broker.connected else "absent"
+        return "open" if self._broker.connected and self._heard else "absent"
 
     @property
     def connected(self) -> int:
@@ -134,7 +135,8 @@ class Subscriber(Service):
         if not self._subscribed:
             self._subscribed = True
             granted = self._broker.subscribe(self._filter, self._arrived)
-            granted.addErrback(lambda failure: None)  # which is logged; it is asked again
+            # A refusal is logged, and it is asked again.
+            granted.addCallbacks(self._granted, lambda failure: None)
         self._log.info("{line}", line=self._describe())
         self._broker.start()
         self.inlet.presence.arrive(f"{self.name}/*", self)
@@ -198,6 +200,13 @@ class Subscriber(Service):
         self._number += 1
         self._said[self._number] = Publication(topic.decode(), payload)
         self._say(self._number)
+
+    def _granted(self, _none: None) -> None:
+        """
+        From now on the broker keeps what comes, also while we are away.
+        """
+        self._heard = True
+        self._log.info("{name}: subscribed to {filter}", name=self.name, filter=self._filter)
 
     def _say(self, number: int) -> None:
         publication = self._said[number]

@@ -126,7 +126,10 @@ class GatewayTestCase(TestCase):
         self.patch(delivery, "MISCONFIGURED", _MISCONFIGURED)
 
     def launch(
-        self, *sinks: Mapping[str, Any], devices: Sequence[Mapping[str, Any]] = (BALCONY,)
+        self,
+        *sinks: Mapping[str, Any],
+        devices: Sequence[Mapping[str, Any]] = (BALCONY,),
+        listeners: Sequence[Mapping[str, Any]] = (LISTENER,),
     ) -> Gateway:
         """
         Start a gateway in the folder.
@@ -136,7 +139,7 @@ class GatewayTestCase(TestCase):
             {
                 "store": {"path": str(self.folder / "sensord.sqlite")},
                 "control": {"socket": ""},
-                "listeners": [LISTENER],
+                "listeners": listeners,
                 "devices": devices,
                 "sinks": [{"interval": _INTERVAL, **sink} for sink in sinks],
             },
