@@ -34,6 +34,10 @@ _PROVEN = 30.0
 #: the log.
 _OUTAGES, _WITHIN = 5, 600.0
 
+#: Of how many topics it is remembered who wants them. Without a limit, somebody who makes up topics
+#: would fill the memory.
+_MAX_TOPICS = 10_000
+
 
 class _Subscription:
     """
@@ -98,6 +102,7 @@ class Broker:
         self._policy = backoffPolicy(_RETRY_FIRST, _RETRY_MOST, 2.0, chance)
         self._subscriptions: dict[str, _Subscription] = {}
         self._matcher = MQTTMatcher()
+        self._heard: dict[str, tuple[_Subscription, ...]] = {}  # who wants a topic
         self._followers: list[Callable[[], object]] = []
         self._waiters: list[Deferred[None]] = []
         self._session: Session | None = None
@@ -184,6 +189,7 @@ class Broker:
             raise ValueError(f"{topics} is subscribed to already")
         subscription = _Subscription(pattern, qos, callback)
         self._subscriptions[topics] = self._matcher[topics] = subscription
+        self._heard.clear()
         if self._session is not None and self.connected:
             self._ask(self._session, subscription)
         return subscription.granted
@@ -205,6 +211,7 @@ class Broker:
         topics = _topics(pattern)
         if self._subscriptions.pop(topics, None) is not None:
             del self._matcher[topics]
+            self._heard.clear()
             if self._session is not None and self.connected:
                 self._session.unsubscribe(pattern)
 
@@ -336,7 +343,12 @@ class Broker:
         Pass a message on to whoever wants to hear it. One that nobody does is done with: it comes
         of a subscription that the broker still knows.
         """
-        subscriptions = list(self._matcher.iter_match(message.topic))
+        subscriptions = self._heard.get(message.topic)
+        if subscriptions is None:
+            if len(self._heard) >= _MAX_TOPICS:
+                self._heard.clear()
+            found = tuple(self._matcher.iter_match(message.topic))
+            subscriptions = self._heard[message.topic] = found
         if not subscriptions:
             message.ack()
         for subscription in subscriptions:

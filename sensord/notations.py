@@ -8,6 +8,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from string import Formatter
 
 from sensord.settings import DeviceSettings, Secret, twice
+from sensord.wire import topics
 
 Network = IPv4Network | IPv6Network
 
@@ -69,21 +70,49 @@ def templateFaults(text: str) -> Iterable[str]:
         yield f'command: "{text}" has no {{value}} in it'
 
 
-def topicFaults(text: str, known: Iterable[str]) -> Iterable[str]:
+def subscriptionFaults(text: str, downward: str, registry: str, named: bool) -> Iterable[str]:
+    """
+    What is wrong with the pattern at which devices say something, and with what goes by it.
+
+    @param downward: where they are told something; empty if nowhere.
+    @param registry: the file of those that are registered; empty if all are heard.
+    @param named: whether a level can be the name of what was measured.
+    """
+    try:
+        pattern = topics.Pattern(text)
+    except ValueError as error:
+        yield f"topic: {error}"
+        return
+    if topics.NAME in text and not named and f"{{{topics.NAME}}}" in text.split("/"):
+        yield "topic: such payloads name their values themselves; {name} is for others"
+    yield from _downwardFaults(downward, pattern)
+    if registry and len(pattern.fields) > 1:
+        yield "registry: is for topics with one level that tells devices apart"
+    if registry and not pattern.stem:
+        yield "registry: is for topics that begin with a fixed level"
+    elif registry and pattern.match(f"{pattern.stem}register_cmd") is not None:
+        yield "registry: its requests would be messages of devices; end the topic with /data, say"
+
+
+def _downwardFaults(text: str, pattern: topics.Pattern) -> Iterable[str]:
     """
     What is wrong with the topic at which devices are told something.
-
-    @param known: what may stand in braces.
     """
-    known = tuple(known)
+    if not text:
+        return
+    known = (*pattern.fields, topics.VARIABLE)
     try:
-        parts = [part for _text, part, _spec, _conversion in Formatter().parse(text) if part]
+        parts = list(Formatter().parse(text))
         filled = text.format_map(dict.fromkeys(known, "x"))
     except (ValueError, LookupError, AttributeError, TypeError):
+        parts, filled = [("", "?", "", "")], ""
+    names = [name for _text, name, _spec, _conversion in parts if name is not None]
+    if set(names) - set(known) or any(spec or conversion for _t, _n, spec, conversion in parts):
         braces = ", ".join(f"{{{name}}}" for name in known)
         yield f'command_topic: "{text}" cannot be filled in; there are {braces}'
-        return
-    if text and re.search("[+#\x00-\x1f\x7f-\x9f]", filled):
+    elif re.search("[+#\x00-\x1f\x7f-\x9f]", filled) or filled.startswith("$"):
         yield f'command_topic: "{text}" is nothing that devices could be told anything at'
-    elif text and not set(parts) - {"variable"}:
+    elif not set(names) - {topics.VARIABLE}:
         yield f'command_topic: "{text}" is the same for all devices'
+    elif pattern.match(filled) is not None:
+        yield f'command_topic: "{text}" is where devices say something themselves'

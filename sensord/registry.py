@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from msgspec import DecodeError, Struct
+from msgspec import Struct
 from msgspec.json import Decoder, format
 from msgspec.json import encode as encodeJson
 
@@ -48,7 +48,7 @@ class Registry:
                 self._ids = frozenset(_decode(self.path.read_bytes()).devices)
             except FileNotFoundError:
                 self._ids = frozenset()
-            except (OSError, DecodeError, UnicodeDecodeError) as error:
+            except (OSError, ValueError) as error:  # it is no JSON, or no name of a file
                 why = getattr(error, "strerror", None) or error
                 raise Unregistrable(f"{self.path}: {why}") from error
         return self._ids

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from sensord.brokers import BrokerSettings
 from sensord.listeners import ListenerSettings, PortSettings
@@ -16,8 +17,8 @@ from sensord.notations import (
     keyFaults,
     numberFaults,
     placeFaults,
+    subscriptionFaults,
     templateFaults,
-    topicFaults,
 )
 from sensord.settings import Count, DeviceSettings, Seconds, Secret, oneOf, span, twice, wrong
 from sensord.tables import meant
@@ -284,7 +285,7 @@ class SubscriberSettings(ListenerSettings, frozen=True):
     registry: str = ""
     max_devices: Annotated[int, Meta(ge=1, le=1_000_000)] = 5000
     max_rate: Annotated[float, Meta(ge=0, le=1e6)] = 0.0
-    receive_maximum: Annotated[int, Meta(ge=1, le=65535)] = 1000
+    receive_maximum: Annotated[int, Meta(ge=1, le=65535)] = 5000
     session: str = "1d"
 
     @property
@@ -303,14 +304,9 @@ class SubscriberSettings(ListenerSettings, frozen=True):
         yield from oneOf("payload", self.payload, _PAYLOADS)
         yield from wrong("session", span, self.session)
         yield from wrong("timezone", _zone, self.timezone)
-        yield from wrong("topic", topics.Pattern, self.topic)
-        if not any(wrong("topic", topics.Pattern, self.topic)):
-            pattern = topics.Pattern(self.topic)
-            yield from topicFaults(self.downward, (*pattern.fields, topics.VARIABLE))
-            if self.registry and len(pattern.fields) > 1:
-                yield "registry: is for topics with one level that tells devices apart"
-            if self.registry and not pattern.stem:
-                yield "registry: is for topics that begin with a fixed level"
+        yield from subscriptionFaults(
+            self.topic, self.downward, self.registry, self.payload in ("text", "packed")
+        )
         yield from templateFaults(self.command)
         for fault in twice(self.columns):
             yield f'columns: "{fault}" is named twice'
@@ -321,15 +317,17 @@ class SubscriberSettings(ListenerSettings, frozen=True):
         """
         See L{ListenerSettings.clashes}.
         """
-        if self.payload != "packed":
-            yield from super().clashes(id, device)
-        if topics.Pattern(self.topic).parts(id) is None:
-            levels = "/".join(topics.Pattern(self.topic).fields)
-            yield f'address: "{id}" is not of the form <{levels}>'
-        if self.payload in ("esp8266", "packed"):
-            for value in device.values:
-                if not value.type:
-                    yield f'[[values]] "{value.name}" type: is missing'
+        packed = self.payload == "packed"
+        yield from super().clashes(id, replace(device, whitening=False) if packed else device)
+        if not any(wrong("topic", topics.Pattern, self.topic)):
+            pattern = topics.Pattern(self.topic)
+            if pattern.parts(id) is None:
+                yield f'address: "{id}" is not of the form <{"/".join(pattern.fields)}>'
+        for value in device.values:
+            if (packed or self.payload == "esp8266") and not value.type:
+                yield f'[[values]] "{value.name}" type: is missing'
+            if packed and value.field:
+                yield f'[[values]] "{value.name}" field: the order says what a value is'
 
 
 def _zone(text: str) -> None:

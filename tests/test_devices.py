@@ -17,6 +17,7 @@ from sensord.wires import (
     PacketSettings,
     RadioSettings,
     SerialSettings,
+    SubscriberSettings,
 )
 
 
@@ -75,6 +76,41 @@ class DevicesTests(SynchronousTestCase):
         self.assertEqual(described, expected)
         self.assertEqual(self.describe("balcony", "rain", [device]).unit, "")
         self.assertEqual(self.describe("balcony", "snow", [device]).tags, {"floor": "3"})
+
+    def test_tagsOfAllSeriesGoBehindThoseOfTheirDevice(self) -> None:
+        """
+        Each series has the tags of the configuration, described or not; a tag of its device goes
+        before them.
+        """
+        device = DeviceSettings("weather/1", "balcony", {"floor": "3", "hub": "own"})
+        settings = Settings(
+            listeners=self.LISTENERS, devices=(device,), tags={"hub": "h7", "group": "acme"}
+        )
+        devices = Devices(settings)
+        for name, tags in (
+            ("balcony", {"hub": "own", "group": "acme", "floor": "3"}),
+            ("weather/1", {"hub": "own", "group": "acme", "floor": "3"}),
+            ("weather/2", {"hub": "h7", "group": "acme"}),
+            ("gone/1", {"hub": "h7", "group": "acme"}),
+        ):
+            self.assertEqual(devices.describe(name, "light").tags, tags)
+        self.assertEqual(settings.tags, {"hub": "h7", "group": "acme"})
+        self.assertEqual(device.tags, {"floor": "3", "hub": "own"})
+
+    def test_messagesAreDescribedByWhatTheWireCallsThem(self) -> None:
+        """
+        A value of an MQTT device has the unit of its description, by the name in its payload.
+        """
+        values = (ValueSettings("heat", field="DS18B20.Temperature", unit="°C"),)
+        device = DeviceSettings("farm7/h7/x", "boiler", values=values)
+        farm = SubscriberSettings("farm7", "mqtt", "/{hub}/{device}/data")
+        devices = Devices(Settings(listeners=(farm,), devices=(device,)))
+        expected = Description("farm7/h7/x", "mqtt", "DS18B20.Temperature", "°C")
+        self.assertEqual(devices.describe("boiler", "heat"), expected)
+        self.assertEqual(
+            devices.describe("farm7/h7/y", "temperature"),
+            Description("farm7/h7/y", "mqtt", "temperature"),
+        )
 
     def test_anUndescribedDeviceIsItsAddress(self) -> None:
         """

@@ -4,6 +4,7 @@ Tests for L{sensord.downlink}.
 
 from collections.abc import Mapping
 from math import inf, nan
+from zoneinfo import ZoneInfo
 
 from hypothesis import given, strategies
 from msgspec import structs
@@ -12,7 +13,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from sensord.config import Settings
 from sensord.downlink import Downlink, Unsendable
 from sensord.settings import DeviceSettings, TransmitSettings
-from sensord.wire import messages, rfm2pi
+from sensord.wire import messages, rfm2pi, topics
+from sensord.wire.payloads import PayloadReader
+from sensord.wire.topics import Message, MessageParser
 from sensord.wires import (
     FrameSettings,
     LineSettings,
@@ -20,8 +23,9 @@ from sensord.wires import (
     PacketSettings,
     RadioSettings,
     SerialSettings,
+    SubscriberSettings,
 )
-from tests.support import PROPERTY
+from tests.support import PROPERTY, collect
 
 HEATER = DeviceSettings(
     "radio/20",
@@ -302,6 +306,178 @@ class TemplateTests(DownlinkTestCase):
         except Unsendable:
             return
         self.assertEqual(data.decode().splitlines(keepends=True), [data.decode()])
+
+
+class PublicationTests(SynchronousTestCase):
+    """
+    Devices that listen to an MQTT broker.
+    """
+
+    FARM = SubscriberSettings("farm", "mqtt", "/{hub}/{device}/data")
+
+    def downlink(self, topic: str = FARM.topic, **more: str) -> Downlink:
+        """
+        A downlink to a listener, where C{farm/h7/x} has the name C{lamp}.
+        """
+        farm = structs.replace(self.FARM, topic=topic, **more)
+        return Downlink(Settings(listeners=(farm,), devices=(DeviceSettings("farm/h7/x", "lamp"),)))
+
+    def said(self, downlink: Downlink, address: str, variable: str | int, value: float) -> Message:
+        """
+        What is said, and where, for a command.
+        """
+        [message] = collect(MessageParser(), [downlink.encode(address, variable, value, {})])
+        assert isinstance(message, Message)
+        return message
+
+    def refused(self, downlink: Downlink, address: str, variable: str, value: float = 1) -> str:
+        """
+        Why there is no such command.
+        """
+        encode = downlink.encode
+        return str(self.assertRaises(Unsendable, encode, address, variable, value, {}))
+
+    def test_cmdBesideData(self) -> None:
+        """
+        Unless it is said otherwise, a command is an object of JSON at C{cmd} beside C{data}.
+        """
+        data = self.downlink().encode("farm/h7/x", "LED", 1, {})
+        self.assertEqual(data, b'/h7/x/cmd\0{"LED":1}')
+
+    def test_values(self) -> None:
+        """
+        Whole values are written without a point, truth values as 1 and 0, and names as JSON has
+        them.
+        """
+        for variable, value, payload in (
+            ("LED", True, '{"LED":1}'),
+            ("t", 21.5, '{"t":21.5}'),
+            ("t", -3.0, '{"t":-3}'),
+            ("t", 1e22, '{"t":1e+22}'),
+            (7, 0, '{"7":0}'),
+            ('a"b/c+#', 0.5, '{"a\\"b/c+#":0.5}'),
+            ("Lüfter {hub}", 1, '{"Lüfter {hub}":1}'),
+        ):
+            said = self.said(self.downlink(), "farm/h7/x", variable, value)
+            self.assertEqual(said, Message("/h7/x/cmd", payload.encode()))
+
+    def test_ownTopic(self) -> None:
+        """
+        A topic of commands is made of the levels of the device's topic, in any order.
+        """
+        downlink = self.downlink(command_topic="{device}/of/{hub}/set")
+        self.assertEqual(
+            self.said(downlink, "farm/h7/x", "a", 1), Message("x/of/h7/set", b'{"a":1}')
+        )
+
+    def test_zigbee(self) -> None:
+        """
+        A lamp of zigbee2mqtt is told its brightness.
+        """
+        downlink = self.downlink("zigbee2mqtt/{device}", command_topic="zigbee2mqtt/{device}/set")
+        said = self.said(downlink, "farm/lamp 1", "brightness", 127)
+        self.assertEqual(said, Message("zigbee2mqtt/lamp 1/set", b'{"brightness":127}'))
+
+    def test_tasmota(self) -> None:
+        """
+        A Tasmota has a topic for each variable, and takes the value alone.
+        """
+        downlink = self.downlink(
+            "tele/{device}/SENSOR", command_topic="cmnd/{device}/{variable}", command="{value}"
+        )
+        self.assertEqual(
+            self.said(downlink, "farm/plug", "POWER", 1), Message("cmnd/plug/POWER", b"1")
+        )
+        for variable in ("a/b", "a+", "#"):
+            self.assertIn(
+                "cannot be a level of a topic", self.refused(downlink, "farm/plug", variable)
+            )
+
+    def test_template(self) -> None:
+        """
+        A template is filled in with the id of the device, the variable and the value.
+        """
+        downlink = self.downlink(command="{id}|{variable}|{value}")
+        self.assertEqual(self.said(downlink, "farm/h7/x", "a", 2.5).payload, b"h7/x|a|2.5")
+        self.refused(self.downlink(command="{value:d}"), "farm/h7/x", "a", 2.5)
+
+    def test_noTopic(self) -> None:
+        """
+        Where nobody said where devices are told something, nothing can be sent, and the reason
+        names the setting.
+        """
+        said = self.refused(self.downlink("tele/{hub}/{device}/SENSOR"), "farm/h7/x", "a")
+        self.assertEqual(said, 'the listener "farm" has no setting "command_topic"')
+
+    def test_variable(self) -> None:
+        """
+        A variable has a name that prints; elsewhere than in a topic it may be any.
+        """
+        downlink = self.downlink()
+        self.assertEqual(downlink.variable("farm/h7/x", "LED"), "LED")
+        self.assertEqual(downlink.variable("farm/h7/x", 7), "7")
+        for variable in ("", "a\n", "a\0", "\u200b", "\ud800"):
+            said = self.refused(downlink, "farm/h7/x", variable)
+            self.assertIn("cannot be the name of a variable", said)
+
+    def test_value(self) -> None:
+        """
+        What is no finite number is refused.
+        """
+        for value in (nan, inf, 10**400, "1", None):
+            self.refused(self.downlink(), "farm/h7/x", "a", value)  # type: ignore[arg-type]
+
+    def test_device(self) -> None:
+        """
+        A device is meant by its name or its address; an id that the topic has no room for, or that
+        would be heard by others, is nobody's.
+        """
+        downlink = self.downlink()
+        self.assertEqual(downlink.resolve("lamp"), "farm/h7/x")
+        self.assertEqual(downlink.resolve("farm/a/b"), "farm/a/b")
+        said = str(self.assertRaises(Unsendable, downlink.resolve, "farm/h7"))
+        self.assertEqual(said, '"h7" is not of the form <hub/device>')
+        for address in (
+            "farm/",
+            "farm/*",
+            "farm/a/b/c",
+            "farm//b",
+            "farm/a/",
+            "farm/+/b",
+            "farm/a/#",
+        ):
+            self.assertRaises(Unsendable, downlink.resolve, address)
+            self.refused(downlink, address, "a")
+
+    def test_awake(self) -> None:
+        """
+        A device that listens to a broker is never asleep, and takes its variables one by one.
+        """
+        downlink = self.downlink()
+        self.assertFalse(downlink.sleeps("farm/h7/x"))
+        self.assertEqual(downlink.packed, frozenset())
+
+    @given(
+        strategies.text(max_size=10),
+        strategies.text(max_size=10),
+        strategies.floats(allow_nan=False, allow_infinity=False),
+    )
+    @PROPERTY
+    def test_understood(self, id: str, variable: str, value: float) -> None:
+        """
+        Whatever is said is said to one device, which reads the variable and the value that were
+        given; or nothing is.
+        """
+        downlink = self.downlink(command_topic="/{hub}/{device}/cmd/{variable}")
+        try:
+            said = self.said(downlink, f"farm/h7/{id}", variable, value)
+        except Unsendable:
+            return
+        self.assertEqual(said.topic, f"/h7/{id}/cmd/{variable}")
+        self.assertEqual(said.topic.count("/"), 4)
+        self.assertIs(topics.Pattern("/h7/{device}/cmd/{name}").match(said.topic) is None, False)
+        found = PayloadReader(ZoneInfo("UTC"), time="").read(said.payload)
+        self.assertEqual(found.values, [(variable, value)])  # type: ignore[union-attr]
 
 
 class RadioTests(DownlinkTestCase):

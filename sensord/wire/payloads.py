@@ -23,6 +23,7 @@ from datetime import datetime, tzinfo
 from fnmatch import translate
 from math import isfinite
 from re import compile as compilePattern
+from types import NoneType
 from typing import Any
 
 from msgspec import DecodeError, Struct
@@ -48,6 +49,10 @@ MAX_NAME, MAX_TEXT = 200, 1000
 
 #: How deep objects may lie in each other. Names grow with it.
 _MAX_DEPTH = 8
+
+#: How many names are remembered that are as they should be. Without a limit, a peer that makes up
+#: names would fill the memory.
+_MAX_SEEN = 10_000
 
 #: What a payload that is one value is called.
 VALUE = "value"
@@ -90,7 +95,14 @@ class PayloadReader:
     ) -> None:
         self._zone = zone
         self._columns = tuple(columns)
+        self._names = list(columns)
+        for place in range(len(columns) + 1, MAX_VALUES + 1):
+            name = str(place)
+            while name in self._columns:  # they share a time, so that one of them would be lost
+                name += "_"
+            self._names.append(name)
         self._time = time
+        self._seen: set[str] = set()  # names of values
         self._ignored: Callable[[str], object] = lambda name: None
         if ignore:
             self._ignored = compilePattern("|".join(map(translate, ignore))).match
@@ -106,14 +118,14 @@ class PayloadReader:
             return self._object(text)
         if text in (b"true", b"false"):
             return Payload([(VALUE, text == b"true")])
-        values = numbers([field.strip(_BLANKS) for field in text.split(b",", MAX_VALUES)])
+        if text.count(b",") >= MAX_VALUES:
+            return _skipped(data, f"more than {MAX_VALUES} values")
+        values = numbers([field.strip(_BLANKS) for field in text.split(b",")])
         if values is None:
             return _skipped(data, "no JSON object, and not all are finite numbers")
         if len(values) == 1 and not self._columns:
             return Payload([(VALUE, values[0])])
-        further = range(len(self._columns) + 1, len(values) + 1)
-        names = [*self._columns, *map(str, further)]
-        return Payload(list(zip(names, values, strict=False)))
+        return Payload(list(zip(self._names, values, strict=False)))
 
     def _object(self, text: bytes) -> Payload | Skipped:
         try:
@@ -123,20 +135,27 @@ class PayloadReader:
         values: list[tuple[str, Value]] = []
         bad: list[Skipped] = []
         time = None
-        for name, value in _members(found, "", 1):
-            if name == self._time and self._time:
+        flat = not any(type(value) in (dict, list, NoneType) for value in found.values())
+        for name, value in found.items() if flat else _members(found, "", 1):
+            # This is the hot path: nearly all are numbers whose names were seen before.
+            if name in self._seen and (type(value) is float or _small(value)):
+                values.append((name, value))
+            elif name == self._time and self._time:
                 time = self._moment(value)
                 if time is None:
                     return _skipped(text, f"the time is no time in 1970..2199: {_sample(value)}")
             elif self._ignored(name):
                 continue
             elif why := _unfit(name, value):
-                bad.append(Skipped(_sample(f"{name}: {value}").encode(errors="replace"), why))
-            elif len(values) >= MAX_VALUES:
-                return _skipped(text, f"more than {MAX_VALUES} values")
+                bad.append(_skipped(_sample(f"{name}: {value}").encode(errors="replace"), why))
             else:
+                if len(self._seen) >= _MAX_SEEN:
+                    self._seen.clear()
+                self._seen.add(name)
                 values.append((name, _fitting(value)))
-        if len({name for name, _value in values}) < len(values):
+        if len(values) > MAX_VALUES:
+            return _skipped(text, f"more than {MAX_VALUES} values")
+        if not flat and len({name for name, _value in values}) < len(values):
             return _skipped(text, "two values of one name")  # "a.b" beside "b" within "a"
         return Payload(values, time, bad)
 
@@ -209,6 +228,10 @@ def _unfit(name: str, value: object) -> str:
     if isinstance(value, int) and not _MIN_INT <= value <= _MAX_INT and not _float(value):
         return "too large for a number"
     return ""
+
+
+def _small(value: object) -> bool:
+    return type(value) is int and _MIN_INT <= value <= _MAX_INT
 
 
 def _fitting(value: Any) -> Value:

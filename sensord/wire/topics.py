@@ -32,6 +32,10 @@ VARIABLE = "variable"
 #: The longest topic in bytes that MQTT can carry.
 MAX_TOPIC = 65535
 
+#: The longest id of a device, and the longest name of what was measured, in characters. Both are
+#: kept for ever: without a limit, the topics of some thousand messages would fill the memory.
+MAX_ID, MAX_NAME = 200, 200
+
 _LEVEL = re.compile(r"\{([a-z_]+)\}")
 
 #: What no level of an address may have: what no topic has, and what no log should.
@@ -114,14 +118,15 @@ class Pattern:
         name = "" if self._name is None else levels[self._name]
         if not all(parts) or (self._name is not None and not name):
             return None
-        return Place("/".join(parts), name)
+        id = "/".join(parts)
+        return Place(id, name) if len(id) <= MAX_ID and len(name) <= MAX_NAME else None
 
     def parts(self, id: str) -> Mapping[str, str] | None:
         """
         The levels of a device by their names; L{None} if no device can be called so.
         """
         parts = id.split("/")
-        if len(parts) != len(self.fields) or not all(parts) or _UNFIT(id):
+        if len(parts) != len(self.fields) or not all(parts) or len(id) > MAX_ID or _UNFIT(id):
             return None
         return dict(zip(self.fields, parts, strict=True))
 
