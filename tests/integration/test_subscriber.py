@@ -21,7 +21,7 @@ from tests.integration.daemon import ALARMS, Daemon
 from tests.integration.loop import pause, reactor, until
 from tests.integration.mosquitto import Mosquitto, password
 from tests.integration.running import GatewayTestCase
-from tests.integration.test_mqtt import Listener
+from tests.integration.test_mqtt import Authority, Listener
 
 DOCS = Path(__file__).parents[2] / "docs" / "mqtt.rst"
 
@@ -248,6 +248,55 @@ class FaultTests(SubscriberTestCase):
         await speaker.publish(Publication("/h7/d1/data", b"7"))
         await self.kept(1)
         self.assertFalse([line for line in self.log if "secret" in line])
+
+    async def test_encrypted(self) -> None:
+        """
+        By TLS, with a client certificate that the broker demands, in both versions.
+        """
+        self.mosquitto.close()
+        authority = Authority(self.folder, "authority")
+        authority.issue("broker")
+        authority.issue("gateway")
+        self.mosquitto = self.serve(
+            f"cafile {self.folder}/authority.pem\ncertfile {self.folder}/broker.pem\n"
+            f"keyfile {self.folder}/broker.key\nrequire_certificate true"
+        )
+        mine: dict[str, Any] = {
+            "broker": f"tls:localhost:{self.mosquitto.port}",
+            "ca": f"{self.folder}/authority.pem",
+            "cert": f"{self.folder}/gateway.pem",
+            "key": f"{self.folder}/gateway.key",
+        }
+        await self.hear(
+            self.listener(**mine),
+            self.listener(**mine, name="old", topic="old/{device}", version="3.1.1"),
+        )
+        speaker = Broker(reactor(), BrokerSettings(**mine), "speaker")
+        speaker.start()
+        self.addCleanup(speaker.stop)
+        await speaker.whenConnected()
+        await speaker.publish(Publication("/h7/d1/data", b"5"))
+        await speaker.publish(Publication("old/d1", b"3"))
+        await self.kept(2)
+        self.assertEqual(self.values(), {("farm/h7/d1", "value"): 5, ("old/d1", "value"): 3})
+
+    async def test_crowd(self) -> None:
+        """
+        Of a hundred thousand made-up devices as many are heard as may be, the others are counted;
+        one that is known is still heard, and what the daemon keeps of them has its bounds.
+        """
+        gateway = await self.hear(self.listener(max_devices=50))
+        speaker = await self.speaker()
+        await speaker.publish(Publication("/h7/d1/data", b"1"))
+        for start in range(0, 100_000, 20_000):
+            for number in range(start, start + 20_000):
+                said = speaker.publish(Publication(f"/h7/x{number}/data", b"1", qos=0))
+            await said
+            await speaker.publish(Publication("/h7/d1/data", b"2"))
+        await until(lambda: sum(one.device == "farm/h7/d1" for one in self.stored()) == 6)
+        self.assertEqual(len({one.device for one in self.stored()}), 50)
+        self.assertEqual(len(list(gateway.presence)), 50)
+        self.assertBalanced()
 
     async def test_unconfirmed(self) -> None:
         """
