@@ -122,9 +122,8 @@ class Session(Protocol):
         Let paho read.
         """
         self._pipe.feed(data)
-        while self._pipe.buffer and not (self._pipe.closed or self._over):
-            self._drive(self._client.loop_read)
-        self._attend()
+        if not self._over:
+            self._drive(self._read)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """
@@ -253,7 +252,12 @@ class Session(Protocol):
     def _note(self, event: Callable[..., None], *arguments: Any) -> None:
         self._events.append((event, arguments))
 
-    def _drive(self, call: Callable[[], MQTTErrorCode]) -> None:
+    def _read(self) -> None:
+        pipe, read = self._pipe, self._client.loop_read
+        while pipe.buffer and not pipe.closed:
+            read()
+
+    def _drive(self, call: Callable[[], object]) -> None:
         """
         Let paho do something, and deal with what came of it.
         """
@@ -262,12 +266,6 @@ class Session(Protocol):
         except Exception as error:  # its decoders raise various things for what is no MQTT
             self._why = self._why or Unavailable(f"what it says is no MQTT ({error!r})")
             self._pipe.close()
-        self._attend()
-
-    def _attend(self) -> None:
-        """
-        Deal with what was noted.
-        """
         while self._events:
             event, arguments = self._events.popleft()
             event(*arguments)
