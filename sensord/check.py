@@ -46,7 +46,7 @@ class Spot(NamedTuple):
 def faults(reactor: Any, settings: Settings) -> list[str]:
     """
     All that is wrong, a line for each: endpoint strings that are none, ports that are given twice,
-    a control socket that no system takes, a manhole without keys.
+    a control socket that no system takes, a manhole without keys, hubs that could not run.
     """
     found: list[str] = []
     for text, name in named(settings):
@@ -63,6 +63,10 @@ def faults(reactor: Any, settings: Settings) -> list[str]:
 
         manhole = settings.manhole
         found += examine(Path(manhole.authorized_keys), Path(manhole.host_key))
+    if settings.hubs is not None:
+        from sensord.hubs.plan import faults as unfitting
+
+        found += unfitting(settings)
     return found
 
 

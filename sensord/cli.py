@@ -19,6 +19,7 @@ from msgspec import Struct, json
 from sensord import __version__, letters, remote
 from sensord.config import ConfigError, Settings, load
 from sensord.devices import Devices
+from sensord.hubs.toolbox import hubs
 from sensord.quarantine import redecode
 from sensord.rehearse import simulate
 from sensord.store.archive import Archive, Held
@@ -147,7 +148,7 @@ def main(
     ctx.obj = Toolbox(config, database, socket)
 
 
-for _command in (*remote.COMMANDS, *letters.COMMANDS, simulate):
+for _command in (*remote.COMMANDS, *letters.COMMANDS, hubs, simulate):
     main.add_command(_command)
 
 

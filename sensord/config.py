@@ -12,6 +12,7 @@ import tomli_w
 from msgspec import Struct, structs, to_builtins
 
 from sensord import outlets, wires
+from sensord.hubs.settings import HubsSettings
 from sensord.listeners import ListenerSettings
 from sensord.outlets import CsvSettings, MqttSettings, SinkSettings
 from sensord.settings import (
@@ -72,6 +73,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     commands: CommandSettings = CommandSettings()
     control: ControlSettings = ControlSettings()
     manhole: ManholeSettings | None = None
+    hubs: HubsSettings | None = None
 
     def faults(self) -> Iterable[str]:
         """
@@ -95,6 +97,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
             name, slash, id = device.address.partition("/")
             if name in listeners:
                 clashes = listeners[name].clashes(id, device)
+            elif slash and self.hubs is not None:
+                clashes = self.hubs.clashes(name, id, device)
             elif slash:
                 clashes = [f'address: there is no listener "{name}"{meant(name, listeners)}']
             else:
@@ -131,32 +135,37 @@ def load(path: Path) -> Settings:
         document = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise ConfigError([f"{path}: {error}"]) from error
-    settings = parse(document, path.name, path.parent)
-    where = (path.parent / settings.store.path).as_posix()
-    store = structs.replace(settings.store, path=where)
-    manhole = settings.manhole
-    if manhole is not None:
-        manhole = structs.replace(
-            manhole,
-            authorized_keys=(path.parent / manhole.authorized_keys).as_posix(),
-            host_key=(path.parent / manhole.host_key).as_posix(),
-        )
-    sinks = tuple(_located(sink, path.parent) for sink in settings.sinks)
-    listeners = tuple(_located(listener, path.parent) for listener in settings.listeners)
-    return structs.replace(settings, store=store, manhole=manhole, sinks=sinks, listeners=listeners)
+    return located(parse(document, path.name, path.parent), path.parent)
 
 
-#: The settings of sinks and listeners that are names of files.
+def located(settings: Settings, folder: Path) -> Settings:
+    """
+    The same settings, with files that are looked for in a folder, unless their names are absolute.
+    """
+    store = structs.replace(settings.store, path=(folder / settings.store.path).as_posix())
+    return structs.replace(
+        settings,
+        store=store,
+        manhole=None if settings.manhole is None else _located(settings.manhole, folder),
+        sinks=tuple(_located(sink, folder) for sink in settings.sinks),
+        listeners=tuple(_located(listener, folder) for listener in settings.listeners),
+        hubs=None if settings.hubs is None else _located(settings.hubs, folder),
+    )
+
+
+#: The settings that are names of files.
 _FILES: dict[type[Struct], tuple[str, ...]] = {
     CsvSettings: ("folder",),
     MqttSettings: ("ca", "cert", "key"),
     SubscriberSettings: ("ca", "cert", "key", "registry"),
+    ManholeSettings: ("authorized_keys", "host_key"),
+    HubsSettings: ("ca", "cert", "key", "folder"),
 }
 
 
 def _located(table: S, folder: Path) -> S:
     """
-    A sink or a listener whose files are looked for beside the configuration.
+    A table whose files are looked for in a folder.
     """
     files = {name: getattr(table, name) for name in _FILES.get(type(table), ())}
     found = {name: (folder / file).as_posix() for name, file in files.items() if file}
@@ -178,11 +187,14 @@ def parse(document: Mapping[str, Any], source: str = "settings", folder: Path = 
     return settings
 
 
-def dump(settings: Settings) -> str:
+def dump(settings: Settings, revealed: bool = False) -> str:
     """
     The settings as a TOML text that L{load} takes, but for its secrets, which are hidden.
+
+    @param revealed: whether they are not.
     """
-    return tomli_w.dumps(_present(to_builtins(settings, enc_hook=_hide)))
+    shown = to_builtins(settings, enc_hook=_reveal if revealed else _hide)
+    return tomli_w.dumps(_present(shown))
 
 
 def _special(folder: Path) -> Callable[[type, object], object]:
@@ -204,8 +216,16 @@ def _hide(value: object) -> object:
     raise NotImplementedError(type(value))
 
 
-def _present(table: dict[str, Any]) -> dict[str, Any]:
+def _reveal(value: object) -> object:
+    if isinstance(value, Secret):
+        return value.text
+    raise NotImplementedError(type(value))
+
+
+def _present(value: Any) -> Any:
     """
-    A table without what is not there: TOML has no word for nothing.
+    Tables without what is not there: TOML has no word for nothing.
     """
-    return {key: value for key, value in table.items() if value is not None}
+    if isinstance(value, dict):
+        return {key: _present(inner) for key, inner in value.items() if inner is not None}
+    return [_present(inner) for inner in value] if isinstance(value, list | tuple) else value

@@ -7,7 +7,7 @@ from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from socket import gethostname
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
@@ -39,6 +39,9 @@ from sensord.wire.topics import Pattern
 from sensord.wires import WIRES, RadioSettings, SerialSettings, SubscriberSettings
 from sensord.worker import Worker
 
+if TYPE_CHECKING:
+    from sensord.hubs.manager import Manager
+
 
 class Gateway(Service):
     """
@@ -53,6 +56,7 @@ class Gateway(Service):
     @ivar commands: sends values down to devices: C{send}, C{list}, C{follow}.
     @ivar listeners: the ways in, by name.
     @ivar sinks: the ways out, by name.
+    @ivar hubs: the hub manager; L{None} without one.
     """
 
     name = "sensord"
@@ -67,15 +71,18 @@ class Gateway(Service):
     ) -> None:
         if not isinstance(settings, Settings):
             settings = parse(settings)
-        self.settings = settings
         self._reactor = reactor
         self._now = now or reactor.seconds
-        self._arrivals = Arrivals(self._now)
-        self._devices = Devices(settings, self._now)
-        self.presence = self._devices.presence
         self._worker = partial(worker, reactor)
         self._writer, self._reader = self._worker("sensord-writer"), self._worker("sensord-reader")
         self._workers = [self._writer, self._reader]
+        self.hubs: Manager | None = None
+        if settings.hubs is not None:
+            settings = self._manage(settings)
+        self.settings = settings
+        self._arrivals = Arrivals(self._now)
+        self._devices = Devices(settings, self._now)
+        self.presence = self._devices.presence
         self._database = Database(
             Path(settings.store.path), self._devices.describe, settings.store.max_quarantine
         )
@@ -115,8 +122,11 @@ class Gateway(Service):
             )
             # The doors before the commands: a second daemon on one database fails at the socket of
             # the first, and must not send again what that one is about to send.
+            # Hubs last: what has a process of its own is not to be begun in vain.
             first = (*self._doors, self._watch, self.commands)
-            for service in (*first, *self.sinks.values(), *self.listeners.values()):
+            last = () if self.hubs is None else (self.hubs,)
+            ways = (*self.sinks.values(), *self.listeners.values())
+            for service in (*first, *ways, *last):
                 service.startService()
         except BaseException:
             self._retreat()
@@ -139,7 +149,9 @@ class Gateway(Service):
         ways = list(self.listeners.values())
         await gatherResults([maybeDeferred(door.stopService) for door in self._doors])
         self.store.archive.interrupt()  # nobody waits for the answers any more
-        await gatherResults([way.stopService() for way in ways if way.running])
+        inner = [way for way in ways if way.running]
+        hubs = [] if self.hubs is None else [self.hubs]
+        await gatherResults([way.stopService() for way in (*inner, *hubs)])
         await self.commands.stopService()
         await self._watch.stopService()
         await gatherResults([sink.stopService() for sink in self.sinks.values()])
@@ -153,7 +165,8 @@ class Gateway(Service):
         The start failed half-way: let go of everything, without waiting for a reactor that may
         never run.
         """
-        ways = (*self.listeners.values(), *self.sinks.values())
+        hubs = () if self.hubs is None else (self.hubs,)
+        ways = (*hubs, *self.listeners.values(), *self.sinks.values())
         for service in (*ways, *self._doors, self.commands, self._watch):
             if service.running:
                 service.stopService()
@@ -215,6 +228,20 @@ class Gateway(Service):
         sink = kinds.SINKS[settings.kind](self._reactor, settings, worker.run, interval, self._now)
         return Outbox(self._reactor, self.store, sink, settings)
 
+    def _manage(self, settings: Settings) -> Settings:
+        """
+        Make the hub manager.
+
+        @return: the settings of this gateway itself.
+        """
+        from sensord.hubs.manager import Manager
+        from sensord.hubs.plan import own
+
+        worker = self._worker("sensord-hubs")
+        self._workers.append(worker)
+        self.hubs = Manager(self._reactor, settings, worker.run, self._now)
+        return own(settings)
+
     def _build(self) -> list[Service]:
         """
         The doors for operators: those that are wanted. What they are made of takes long to import.
@@ -232,6 +259,7 @@ class Gateway(Service):
                 self.commands,
                 self.listeners,
                 self.sinks,
+                self.hubs,
             )
             path = Path(settings.store.path).parent / settings.control.socket
             doors.append(Control(self._reactor, path, api))

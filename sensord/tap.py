@@ -26,6 +26,7 @@ from sensord.config import DEFAULTS, ConfigError, Settings, dump, load
 from sensord.gateway import Gateway
 from sensord.listeners import PortSettings
 from sensord.store.schema import StoreError
+from sensord.supervision import STARTED, Leash
 
 _CONFIG = Path("sensord.toml")
 
@@ -54,6 +55,7 @@ class Options(usage.Options):
         ["show-settings", None, "Print the settings in effect, and exit."],
         ["example", None, "Print a commented configuration file, and exit."],
         ["demo", None, "Run with pretend devices on loopback; stores in ./sensord-demo.sqlite."],
+        ["supervised", None, "End when the standard input ends, as a hub manager wants it."],
     ]
     settings: Settings
 
@@ -134,6 +136,7 @@ class Daemon(Service):
 
     @param extras: services that run beside the gateway.
     @param terminal: where whoever starts it can read why it does not. It is closed.
+    @param supervised: whether it ends with its standard input.
     """
 
     _log = Logger()
@@ -144,11 +147,15 @@ class Daemon(Service):
         gateway: Gateway,
         extras: Sequence[Service],
         terminal: TextIO | None = None,
+        supervised: bool = False,
     ) -> None:
         self.gateway = gateway
         self._reactor = reactor
         self._extras = extras
         self._terminal = terminal
+        self._leash: Leash | None = None
+        if supervised:
+            self._leash = Leash(reactor, lambda: self._end("the supervisor is gone"))
         self._told: float | None = None
         self._ending = False
         self._interrupt: Any = signal.SIG_DFL
@@ -177,6 +184,9 @@ class Daemon(Service):
                 limit=limit,
             )
         steady(self._reactor)
+        if self._leash is not None:
+            # At a terminal, Ctrl-C goes to all who run there: it is for the supervisor.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
         self._catch(signal.SIGTERM, signal.SIGHUP)
         for extra in self._extras:
             extra.startService()
@@ -193,6 +203,8 @@ class Daemon(Service):
         Stop the gateway.
         """
         super().stopService()
+        if self._leash is not None:
+            self._leash.stop()
         stopped = gatherResults([maybeDeferred(extra.stopService) for extra in self._extras])
         return stopped.addCallback(lambda _results: self.gateway.stopService())
 
@@ -225,6 +237,9 @@ class Daemon(Service):
         self._interrupt = signal.getsignal(signal.SIGINT)
         if callable(self._interrupt):
             self._catch(signal.SIGINT)
+        if self._leash is not None:
+            self._log.info(STARTED)
+            self._leash.start()
 
     def _caught(self, number: int, frame: object) -> None:
         now = time.monotonic()
@@ -232,16 +247,16 @@ class Daemon(Service):
             self._told = now
             if number == signal.SIGINT:
                 self._interrupt(number, frame)
-            self._reactor.callFromThread(self._end, number)
+            self._reactor.callFromThread(self._end, signal.Signals(number).name)
         elif not self._ending and now - self._told >= _STUCK:
             # Something keeps the reactor from its work, such as a loop that was typed at the
             # manhole. Nothing that was acknowledged is lost by this.
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
 
-    def _end(self, number: int) -> None:
+    def _end(self, why: str) -> None:
         self._ending = True
-        self._log.info("{name}: stopping", name=signal.Signals(number).name)
+        self._log.info("{why}: stopping", why=why)
         with suppress(ReactorNotRunning):  # it is being stopped already, by Ctrl-C say
             self._reactor.stop()
 
@@ -265,7 +280,7 @@ def makeService(options: Options) -> IService:
 
     gateway = Gateway(reactor, options.settings, now=time.time)
     extras = demo.extras(reactor, gateway) if options["demo"] else []
-    return Daemon(reactor, gateway, extras, _terminal())
+    return Daemon(reactor, gateway, extras, _terminal(), bool(options["supervised"]))
 
 
 def _terminal() -> TextIO | None:

@@ -52,6 +52,14 @@ class CheckTests(SynchronousTestCase):
         """
         return faults(MemoryReactorClock(), parse({"listeners": list(listeners), **tables}))
 
+    def test_hubs(self) -> None:
+        """
+        A folder in which hubs could have no files is found; one that is to be made is not.
+        """
+        self.assertEqual(self.found(hubs={"folder": str(self.folder / "hubs")}), [])
+        why = f"[hubs] folder: {self.authorized}: is no folder"
+        self.assertEqual(self.found(hubs={"folder": str(self.authorized)}), [why])
+
     def manhole(self, **more: str) -> list[str]:
         """
         What is wrong with a manhole, but for what all of its lines begin with.

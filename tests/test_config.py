@@ -14,13 +14,14 @@ from sensord.config import DEFAULTS, STOCK, ConfigError, Settings, dump, load, p
 from sensord.listeners import PortSettings
 from sensord.settings import (
     DeviceSettings,
+    Secret,
     StoreSettings,
     ThresholdSettings,
     ValueSettings,
     bound,
     span,
 )
-from sensord.wires import WIRES, FrameSettings, PacketSettings
+from sensord.wires import WIRES, FrameSettings, PacketSettings, SubscriberSettings
 from tests.support import PROPERTY
 
 #: A configuration that uses every key.
@@ -200,6 +201,17 @@ class ParseTests(ConfigCase):
         """
         labels = [device.label for device in FULL_SETTINGS.devices]
         self.assertEqual(labels, ["balcony", "poe/192.168.1.7"])
+
+    def test_allSeriesMayHaveTags(self) -> None:
+        """
+        Tags at the top are texts by any names, and there are none unless they are said.
+        """
+        tags = {"group": "acme", "floor no": "3"}
+        self.assertEqual(parse({"tags": tags}).tags, tags)
+        self.assertEqual(parse({}).tags, {})
+        for wrong in ({"tags": {"floor": 3}}, {"tags": ["acme"]}, {"tags": "acme"}):
+            error = self.assertRaises(ConfigError, parse, wrong)
+            self.assertTrue(error.faults[0].startswith("settings: tags: expected"), error)
 
     def test_networksMayHaveHostBits(self) -> None:
         """
@@ -622,6 +634,24 @@ class LoadTests(SynchronousTestCase):
         self.path.write_text('[store]\npath = "/var/lib/sensord/readings.sqlite"\n')
         self.assertEqual(load(self.path).store.path, "/var/lib/sensord/readings.sqlite")
 
+    def test_theFilesOfASubscriberAreBesideTheFile(self) -> None:
+        """
+        Certificates and the registry of an MQTT listener count from the folder of the file; those
+        that are not set stay so, and one that begins at the root is taken as it is.
+        """
+        folder = self.path.parent.as_posix()
+        text = '[[listeners]]\nname = "h"\nwire = "mqtt"\ntopic = "/h/{device}/data"\n'
+        self.path.write_text(text)
+        (one,) = load(self.path).listeners
+        assert isinstance(one, SubscriberSettings)
+        self.assertEqual((one.ca, one.cert, one.key, one.registry), ("", "", "", ""))
+        files = 'broker = "tls:h"\nca = "/etc/ca.pem"\ncert = "c.pem"\nkey = "keys/k.pem"\n'
+        self.path.write_text(text + files + 'registry = "h.json"\n')
+        (one,) = load(self.path).listeners
+        assert isinstance(one, SubscriberSettings)
+        self.assertEqual((one.ca, one.cert), ("/etc/ca.pem", f"{folder}/c.pem"))
+        self.assertEqual((one.key, one.registry), (f"{folder}/keys/k.pem", f"{folder}/h.json"))
+
     def test_aMissingFileIsNamed(self) -> None:
         """
         A file that is not there is named, with what the system says.
@@ -680,6 +710,17 @@ class DumpTests(SynchronousTestCase):
         settings = structs.replace(FULL_SETTINGS, store=store)
         path.write_text(dump(settings), encoding="utf-8")
         self.assertEqual(load(path), settings)
+
+    def test_aSubscriberIsDumped(self) -> None:
+        """
+        The settings of an MQTT listener, and the tags of all series, come back as they went; its
+        password is not shown.
+        """
+        one = SubscriberSettings("h", "mqtt", "/h/{device}/{name}", user="u", columns=("a", "b"))
+        settings = Settings(listeners=(one,), tags={"group": "a b", "hub": "h"})
+        self.assertEqual(parse(tomllib.loads(dump(settings))), settings)
+        secret = structs.replace(one, password=Secret("hunter2"))
+        self.assertNotIn("hunter2", dump(Settings(listeners=(secret,))))
 
     def test_allOfTheSettingsAreDumped(self) -> None:
         """

@@ -3,8 +3,10 @@ Tests for what the README says.
 """
 
 import re
+from io import StringIO
 from pathlib import Path
 
+from docutils.core import publish_doctree
 from twisted.trial.unittest import SynchronousTestCase
 
 import sensord
@@ -56,3 +58,16 @@ class ReadmeTests(SynchronousTestCase):
         """
         for target in re.findall(r"<([\w/.]+)>`_", README.read_text(encoding="utf-8")):
             self.assertTrue((README.parent / target).exists(), target)
+
+    def test_pages(self) -> None:
+        """
+        Every page is valid reStructuredText: a table that is not shows as a fault, or not at all.
+        """
+        pages = [README, README.with_name("CHANGES.rst"), *(README.parent / "docs").glob("*.rst")]
+        for page in pages:
+            faults = StringIO()
+            publish_doctree(
+                page.read_text(encoding="utf-8"),
+                settings_overrides={"halt_level": 5, "warning_stream": faults},
+            )
+            self.assertEqual(faults.getvalue(), "", page.name)

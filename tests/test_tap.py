@@ -15,9 +15,11 @@ from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from sensord import config, demo
+from sensord.hubs.settings import GroupSettings, HubsSettings
 from sensord.listeners import PortSettings
 from sensord.outlets import KINDS
 from sensord.settings import (
@@ -30,6 +32,7 @@ from sensord.settings import (
     TransmitSettings,
     ValueSettings,
 )
+from sensord.supervision import STARTED
 from sensord.tap import Daemon, Options, StartError
 from sensord.wires import WIRES
 
@@ -112,7 +115,7 @@ class OptionsTests(SynchronousTestCase):
             )
         kinds: list[Any] = [wire.settings for wire in WIRES.values()]
         kinds += [StoreSettings, CommandSettings, ControlSettings, ManholeSettings]
-        kinds += KINDS.values()
+        kinds += [*KINDS.values(), HubsSettings, GroupSettings]
         kinds += [DeviceSettings, ValueSettings, TransmitSettings, ThresholdSettings]
         for kind in kinds:
             for field in kind.__struct_fields__:
@@ -134,6 +137,7 @@ class OptionsTests(SynchronousTestCase):
         shown = config.parse(tomllib.loads("\n".join(tables)), folder=folder)
         self.assertEqual(sorted(one.wire for one in shown.listeners), sorted(WIRES))
         self.assertEqual(sorted(one.kind for one in shown.sinks), sorted(KINDS))
+        self.assertEqual(shown.hubs, HubsSettings())
 
     def test_version(self) -> None:
         """
@@ -195,6 +199,16 @@ class OptionsTests(SynchronousTestCase):
         options.parseOptions(["--demo"])
         self.assertIs(options.settings, demo.SETTINGS)
         self.assertNotEqual(options.settings.store.path, config.DEFAULTS.store.path)
+
+    def test_hubs(self) -> None:
+        """
+        --check finds that hubs could not have their files anywhere.
+        """
+        path = self.write("")
+        Path(path).write_text(f'[hubs]\nfolder = "{Path(path).name}"\n', encoding="utf-8")
+        code, _out, _err = self.run_("--check", "--config", path)
+        expected = f"{Path(path).name}: [hubs] folder: {Path(path).absolute()}: is no folder"
+        self.assertEqual(code, expected)
 
     def test_demoConfig(self) -> None:
         """
@@ -273,6 +287,29 @@ class DaemonTests(SynchronousTestCase):
         assert error is not None
         self.assertEqual(shown, f"sensord: {why[0]}\n{why[1]}\n")
         self.assertEqual(traceback.format_exception_only(error)[-1], f"{why[0]}\n")
+
+    def test_supervised(self) -> None:
+        """
+        One that is supervised says when it runs, ends when its standard input does, and leaves
+        Ctrl-C to its supervisor.
+        """
+        reactor: Any = MemoryReactorClock()
+        reactor.stop = lambda: stops.append(None)
+        stops: list[None] = []
+        gateway: Any = Gateway()
+        with capturedLogs() as captured:
+            daemon = Daemon(reactor, gateway, [], None, supervised=True)
+            daemon.startService()
+            self.assertEqual((reactor.getReaders(), list(captured)), ([], []))
+            for call, arguments, more in reactor.whenRunningHooks:
+                call(*arguments, **more)
+        self.assertEqual(signal.getsignal(signal.SIGINT), signal.SIG_IGN)
+        self.assertIn(STARTED, [formatEvent(one) for one in captured])
+        (leash,) = reactor.getReaders()
+        self.assertEqual(leash.fileno(), 0)
+        leash.connectionLost()
+        self.assertEqual(len(stops), 1)
+        self.successResultOf(daemon.stopService())
 
     def test_broken(self) -> None:
         """

@@ -27,6 +27,8 @@ JSON over HTTP. Times are microseconds since the epoch, UTC. ::
     POST /api/v1/dead-letters/drop        the same: give them up
     GET  /api/v1/quarantine               frames without a description, the newest first:
                                           listener, limit
+    GET  /api/v1/hubs                     the hubs; see L{sensord.control.hubs}, also for what can
+                                          be done with one
     GET  /api/v1/events                   live, see L{sensord.control.live}: device, name
 
 C{start} and C{end} may also be what the toolbox takes, such as C{2h} or C{2025-11-20T18:00};
@@ -46,7 +48,7 @@ from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.resource import IResource, Resource
+from twisted.web.resource import IResource
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from sensord.commands import Commands
@@ -62,7 +64,9 @@ from sensord.control.answers import (
     listening,
 )
 from sensord.control.asking import answered, shielded
+from sensord.control.door import Door
 from sensord.control.forgetting import Gone, forget
+from sensord.control.hubs import Hubs, listed, switch
 from sensord.control.live import Live
 from sensord.control.outlets import Choice, Outlets, Past
 from sensord.control.query import (
@@ -151,6 +155,7 @@ class Api:
     @param settings: for the descriptions of devices, and the wires of listeners.
     @param listeners: the ways in, by name.
     @param sinks: the ways out, by name.
+    @param hubs: the hubs; L{None} without a manager.
     """
 
     _log = Logger()
@@ -165,6 +170,7 @@ class Api:
         commands: Commands,
         listeners: Mapping[str, Way],
         sinks: Mapping[str, Outlet],
+        hubs: Hubs | None = None,
     ) -> None:
         self._names = Names(settings)
         self._presence = presence
@@ -172,6 +178,7 @@ class Api:
         self._commands = commands
         self._listeners = listeners
         self._sinks = sinks
+        self._hubs = hubs
         self._outlets = Outlets(clock, store, self._names, sinks)
         self._live = Live(clock, store, presence, commands)
         self._turns = DeferredLock()
@@ -181,7 +188,7 @@ class Api:
         """
         What serves it, for the root of a site or for its child C{api}.
         """
-        return _Door(self._app.resource())
+        return Door(self._app.resource())
 
     def open(self) -> None:
         """
@@ -285,6 +292,17 @@ class Api:
         await self._outlets.replay(request, name, document(request, Past), who(request))
         return b""
 
+    @_app.route(f"{ROOT}/hubs", methods=["GET"])
+    @_answers
+    async def _getHubs(self, request: Any) -> object:
+        return listed(request, self._hubs)
+
+    @_app.route(f"{ROOT}/hubs/<name>/<action>", methods=["POST"])
+    @_answers
+    async def _postHub(self, request: Any, name: str, action: str) -> object:
+        self._refuse()
+        return await switch(request, self._hubs, name, action)
+
     @_app.route(f"{ROOT}/dead-letters", methods=["GET"])
     @_answers
     async def _getLetters(self, request: Any) -> object:
@@ -368,28 +386,3 @@ class Api:
         """
         if self._closed:
             raise Fault(503, "the daemon is stopping")
-
-
-class _Door(Resource):
-    """
-    Hands over to klein what klein can take: it would log a traceback for the rest.
-    """
-
-    isLeaf = True
-
-    def __init__(self, inner: IResource) -> None:
-        super().__init__()
-        self._inner = inner
-
-    def render(self, request: Any) -> Any:
-        """
-        See L{IResource.render}.
-        """
-        request.postpath, request.prepath = [*request.prepath, *request.postpath], []
-        try:
-            b"/".join(request.postpath).decode()
-        except UnicodeDecodeError:
-            return reply(request, Trouble("the path is no UTF-8"), 400)
-        # Routes do not depend on it, and it may be anything.
-        request.requestHeaders.setRawHeaders(b"host", [b"localhost"])
-        return self._inner.render(request)
