@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
+from unittest import SkipTest
 
 import click
 
@@ -57,6 +58,9 @@ def main(names: Sequence[str], rounds: int, quick: bool, folder: Path | None) ->
             continue
         try:
             outcomes.append(run(case.part(_QUICK) if quick else case, rounds, folder, _progress))
+        except SkipTest as missing:
+            _progress("")
+            click.echo(f"{case.name}: skipped, it needs what is missing here: {missing}", err=True)
         except BenchmarkError as error:
             _progress("")
             raise click.ClickException(f"{case.name}: {error}") from error
@@ -103,13 +107,21 @@ def _cells(outcome: Outcome) -> tuple[str, ...]:
         f"{median(outcome.ratios):.2f}",
         f"{outcome.best:.2f}",
         _bar(case),
-        "pass" if outcome.passed else "FAIL",
+        _verdict(outcome),
         *(f"{one:.1f}" for one in cpu),
         *(f"{one:.2f}" for one in busy),
     )
 
 
+def _verdict(outcome: Outcome) -> str:
+    if not outcome.case.barred:
+        return ""
+    return "pass" if outcome.passed else "FAIL"
+
+
 def _bar(case: Case) -> str:
+    if not case.barred:
+        return "none"
     return f"<= {_figure(case.most)}" if case.most else f">= {case.least:.2f}"
 
 

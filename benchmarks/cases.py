@@ -2,19 +2,19 @@
 The cases, and how one is run: the same traffic to sensord and to its limit, in turn.
 """
 
-import sqlite3
 from collections.abc import Callable
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
 from msgspec import Struct, json, structs
 
-from benchmarks import sinks
-from benchmarks.children import BenchmarkError, Child
+from benchmarks import proofs, shared, sinks
+from benchmarks.children import Child
 from benchmarks.marks import Job, Mark
 from tests.integration.databases import Influxd
+from tests.integration.mosquitto import Mosquitto
 
 #: Where a limit computes for less of the time than this, something else was the limit: the client,
 #: the disk, or other programs on the machine.
@@ -64,7 +64,7 @@ class Side(Struct, frozen=True):
     """
     sensord, or its limit.
 
-    @ivar kind: a key of C{servers.KINDS}, or C{rows}.
+    @ivar kind: a key of C{servers.KINDS}, of C{TASKS} or of C{shared.GROUPS}, or C{rows}.
     @ivar size: how many of what it counts make one unit.
     """
 
@@ -84,9 +84,11 @@ class Case(Struct, frozen=True):
     @ivar unit: what L{value} is in.
     @ivar value: what counts about a sample.
     @ivar least: the bar, if it is for the ratio of the values.
-    @ivar most: the bar, if it is for sensord's value.
+    @ivar most: the bar, if it is for sensord's value. With neither, the ratio is just told.
     @ivar influx: whether a real InfluxDB is written to.
     @ivar backlog: for sensord, readings that wait for it from the beginning.
+    @ivar broker: whether the units are sent to a real MQTT broker.
+    @ivar ahead: whether all are there before the server is to take the first.
     """
 
     name: str
@@ -103,6 +105,15 @@ class Case(Struct, frozen=True):
     most: float = 0.0
     influx: bool = False
     backlog: int = 0
+    broker: bool = False
+    ahead: bool = False
+
+    @property
+    def barred(self) -> bool:
+        """
+        Whether there is a bar.
+        """
+        return bool(self.least or self.most)
 
     def part(self, divisor: int) -> "Case":
         """
@@ -210,6 +221,36 @@ CASES = (
         influx=True,
         backlog=1_000_000,
     ),
+    # The broker has all messages before one is taken: whoever says them, and what the broker does
+    # to hear them, would hold the faster side back.
+    Case(
+        name="mqtt",
+        client="publish",
+        connections=1,
+        units=100_000,
+        warmup=2_000,
+        ours=Side("mqtt", 2),
+        limit=Side("paho", 1),
+        unit="messages/s",
+        readings=2,
+        least=0.70,
+        broker=True,
+        ahead=True,
+    ),
+    # Here messages are taken while they come. The broker, the client and each gateway want a core:
+    # where there are fewer, that is the limit, and not what is shared.
+    Case(
+        name="share",
+        client="publish",
+        connections=2,
+        units=100_000,
+        warmup=4_000,
+        ours=Side("pair", 2),
+        limit=Side("single", 2),
+        unit="messages/s",
+        readings=2,
+        broker=True,
+    ),
 )
 
 
@@ -252,7 +293,7 @@ class Outcome(Struct, frozen=True):
         Whether the limit was held back, so that the ratio looks better than it is. Where another
         server is written to, that is what does the work.
         """
-        if self.case.most or self.case.influx:
+        if not self.case.least or self.case.influx:
             return False
         return self.middle(1, lambda sample: sample.busy) < _BUSY
 
@@ -290,35 +331,53 @@ def _sample(case: Case, side: Side, folder: Path | None, batch: int = 0) -> Samp
     """
     with ExitStack() as stack:
         home = stack.enter_context(TemporaryDirectory(prefix="sensord-benchmark-", dir=folder))
-        server = stack.enter_context(Child("servers"))
-        influx = None
+        influx = broker = None
         if case.influx:
             influx = Influxd(Path(home))
             stack.callback(influx.close)
             influx.start()
-        url = influx.url if influx is not None else ""
+        if case.broker:
+            broker = Mosquitto(Path(home))
+            stack.callback(broker.close)
+            broker.start()
         backlog = case.backlog if side is case.ours else 0
-        job = Job(side.kind, home, side.size, batch, url, backlog)
-        server.tell(json.encode(job).decode())
-        port = int(server.hear())
+        server: Child | shared.Gateways
+        if broker is not None and side.kind in shared.GROUPS:
+            count = shared.GROUPS[side.kind]
+            server = shared.Gateways(Path(home), broker.port, count, side.size)
+            stack.enter_context(server)
+            port = broker.port
+        else:
+            url = influx.url if influx is not None else ""
+            if broker is not None:
+                url = f"tcp:127.0.0.1:{broker.port}"
+            server = stack.enter_context(Child("servers"))
+            job = Job(side.kind, home, side.size, batch, url, backlog)
+            server.tell(json.encode(job).decode())
+            port = int(server.hear())
         client = None
         if port:
             client = stack.enter_context(Child("clients", case.client, port, case.connections))
             client.hear()
-        _phase(server, client, case.warmup)
-        sample = _phase(server, client, case.units)
+        _phase(case, server, client, case.warmup)
+        sample = _phase(case, server, client, case.units)
         sent = (case.warmup + case.units) * side.size
-        _prove(Path(home, "sensord.sqlite"), sent + backlog)
+        proofs.database(Path(home, "sensord.sqlite"), sent + backlog)
         if influx is not None and side.kind in sinks.TASKS:
-            _proveInflux(influx, sent)
+            proofs.influx(influx, sent)
         return sample
 
 
-def _phase(server: Child, client: Child | None, units: int) -> Sample:
+def _phase(
+    case: Case, server: "Child | shared.Gateways", client: Child | None, units: int
+) -> Sample:
+    if client is not None and case.ahead:
+        client.tell(units)
+        client.hear()
     server.tell(units)
     before = json.decode(server.hear(), type=Mark)
     began = before.time
-    if client is not None:
+    if client is not None and not case.ahead:
         client.tell(units)
         began = float(client.hear())
     after = json.decode(server.hear(), type=Mark)
@@ -329,27 +388,3 @@ def _phase(server: Child, client: Child | None, units: int) -> Sample:
         after.memory - before.memory,
         after.commits - before.commits,
     )
-
-
-def _prove(path: Path, readings: int) -> None:
-    """
-    Make sure that what was measured is what was to be done.
-
-    @raise BenchmarkError: if the database has not as many readings as were sent.
-    """
-    if not path.exists():
-        return
-    with closing(sqlite3.connect(path)) as connection:
-        stored = connection.execute("SELECT count(*) FROM readings").fetchone()[0]
-    if stored != readings:
-        raise BenchmarkError(f"of {readings} readings {stored} are in the database")
-
-
-def _proveInflux(influx: Influxd, readings: int) -> None:
-    """
-    The same for InfluxDB.
-    """
-    question = "SELECT count(value) FROM /.*/"
-    stored = sinks.count(influx.fetch("/query", db=sinks.NAME, q=question))
-    if stored != readings:
-        raise BenchmarkError(f"of {readings} readings {stored} are in InfluxDB")

@@ -7,6 +7,7 @@ with 0. Each line of its input is a number of units to send: it answers with the
 the first, when the last is sent.
 """
 
+import struct
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +15,7 @@ from itertools import count, cycle, islice
 from socket import IPPROTO_IP, IPPROTO_TCP, SHUT_WR, TCP_NODELAY, socket
 from time import monotonic
 
+from benchmarks.children import BenchmarkError
 from benchmarks.marks import descriptors
 
 #: What one PoE Arduino sends every two seconds.
@@ -27,6 +29,11 @@ HANDSHAKE = (
     b"GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Key: L159VM0TWUzyDxwJEIEzjw==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
+
+#: What MQTT devices say, how many of them there are, and how many messages are on their way over
+#: one connection.
+TOLD = b'{"temperature": 21.5, "humidity": 48}'
+_SPEAKERS, _AHEAD = 100, 1000
 
 _MASK = bytes.fromhex("a1b2c3d4")
 
@@ -187,10 +194,68 @@ def stay(port: int, connections: int) -> Send:
     return send
 
 
+def publish(port: int, connections: int) -> Callable[[int], object]:
+    """
+    Say something to a broker with QoS 1, a window at a time. All of it lies ready.
+
+    @return: sends a number of messages, and comes back when the broker has confirmed them.
+    """
+    devices = [_greet(port, f"device{number}") for number in range(connections)]
+    packets = [_publish(number) for number in range(_AHEAD)]
+    whole = b"".join(packets)
+
+    def send(total: int) -> None:
+        while total:
+            shares = []
+            for device in devices:
+                count = min(total, _AHEAD)
+                device.sendall(b"".join(packets[:count]) if count < _AHEAD else whole)
+                shares.append((device, count))
+                total -= count
+            for device, count in shares:
+                _confirmed(device, count)
+
+    return send
+
+
+def _greet(port: int, client: str) -> socket:
+    """
+    Connect to a broker by MQTT 3.1.1, whose confirmations are of four bytes each.
+    """
+    device = socket()
+    device.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
+    device.connect(("127.0.0.1", port))
+    name = client.encode()
+    body = b"\0\4MQTT\4\2\0\0" + struct.pack(">H", len(name)) + name
+    device.sendall(bytes((0x10, len(body))) + body)
+    if (answer := device.recv(4)) != b"\x20\2\0\0":
+        raise BenchmarkError(f"the broker answers {answer!r}")
+    return device
+
+
+def _publish(number: int) -> bytes:
+    """
+    One of a window.
+    """
+    topic = b"/farm/d%d/data" % (number % _SPEAKERS)
+    body = struct.pack(">H", len(topic)) + topic + struct.pack(">H", number + 1) + TOLD
+    return bytes((0x32, len(body))) + body
+
+
+def _confirmed(device: socket, count: int) -> None:
+    left = 4 * count
+    while left:
+        data = device.recv(left)
+        if not data:
+            raise BenchmarkError("the broker has ended the connection")
+        left -= len(data)
+
+
 #: By what a case calls them.
 CLIENTS: dict[str, Callable[[int, int], Send]] = {
     "chat": chat,
     "flood": flood,
+    "publish": publish,
     "speak": speak,
     "stay": stay,
     "trickle": trickle,

@@ -18,7 +18,7 @@ class Job(Struct, frozen=True):
     @ivar folder: for its database and its log.
     @ivar size: how many of what the server counts (bytes, readings, rows) make one unit.
     @ivar batch: for a server that only writes, the rows of one transaction.
-    @ivar url: the InfluxDB that is written to, if there is one.
+    @ivar url: the InfluxDB that is written to, or the MQTT broker, if there is one.
     @ivar backlog: readings that wait for it from the beginning.
     """
 

@@ -21,7 +21,7 @@ from twisted.protocols.basic import LineOnlyReceiver
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, Request, TextMessage
 
-from benchmarks import sinks
+from benchmarks import mqtt, sinks
 from benchmarks.marks import Job, Mark, descriptors, mark
 from sensord.config import DEFAULTS
 from sensord.gateway import Gateway
@@ -284,6 +284,8 @@ def main() -> None:
     job = json.decode(sys.stdin.readline(), type=Job)
     if job.kind in sinks.TASKS:
         sinks.run(job)
+    elif job.kind in mqtt.TASKS:
+        mqtt.run(job)
     else:
         rows(job) if job.kind == "rows" else serve(job)
 

@@ -5,17 +5,45 @@ paho would make its socket itself, and block everything here while it looks up t
 and shakes hands. There is no public way to give it one, so the one method that makes it is
 replaced: it gets a buffer beside a Twisted transport. Names, TLS and timeouts are then those of
 Twisted, nothing blocks, and there is neither a thread nor a file descriptor of its own.
+
+What others say is read here, where it is short: in paho it takes longer than all else that becomes
+of a reading, its commit included. A message is the only packet of which there are many. Two bytes
+for the length of the topic, the topic, with QoS 1 two bytes for its number, with MQTT 5 the
+properties behind their length, and the payload::
+
+    32 0d  00 03 61 2f 62  00 07  68 65 6c 6c 6f 21     "hello!" at "a/b", number 7, QoS 1
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
+from msgspec import Struct
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from sensord.brokers import MAX_PACKET, BrokerSettings, Terms
 
+#: The longest message in bytes that is read here. Until all of one is there, it is put together
+#: again with all that comes: without a limit, that would take quadratic time.
+_SHORT = 65536
+
 _PUBLISH = 3
+
+
+class Heard(Struct, frozen=True, gc=False):
+    """
+    What others have said.
+
+    @ivar mid: its number, with QoS 1.
+    @ivar size: bytes that it has, if it was too large: then it comes without its payload.
+    """
+
+    topic: bytes
+    payload: bytes
+    qos: int
+    mid: int
+    retain: bool
+    size: int = 0
 
 
 class Pipe:
@@ -24,35 +52,38 @@ class Pipe:
     memory: it is passed over while it comes in. A broker that was refused it, by closing the
     connection, would send it again with the next one, and with each.
 
-    @ivar buffer: what came in, and was not read yet.
+    @ivar buffer: what came in, and is for paho to read.
     @ivar full: whether the transport takes no more just now.
     @ivar closed: whether paho has closed it.
+    @param refuse: called with the size of a packet that is too large and no message.
     @param largest: bytes that one packet may have.
-    @param skip: called with the topic, the QoS, the number and the size of a message that is
-        larger.
-    @param refuse: called with the size of anything else that is.
+    @param properties: whether messages have some; L{None} leaves all messages to paho, but for
+        those that are too large.
     """
 
     def __init__(
         self,
         write: Callable[[bytes], None],
-        skip: Callable[[bytes, int, int, int], None],
         refuse: Callable[[int], None],
         largest: int = MAX_PACKET,
+        properties: bool | None = None,
     ) -> None:
         self.buffer = bytearray()
         self.full = False
         self.closed = False
         self._write = write
-        self._skip = skip
         self._refuse = refuse
         self._largest = largest
-        self._kept = b""  # the beginning of a packet of which it is not known how long it is
+        self._properties = properties
+        self._short = 0 if properties is None else min(largest, _SHORT)
+        self._kept = b""  # the beginning of a packet
         self._passing = self._dropping = 0  # bytes that the packet under way still lacks
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: bytes) -> Iterator[Heard]:
         """
         Take in some bytes.
+
+        @return: the messages in them. What is in the buffer came before the one that comes next.
         """
         data, self._kept = self._kept + data, b""
         end = len(data)
@@ -64,38 +95,29 @@ class Pipe:
             head, length = _header(data, at)
             if not head:
                 break
-            if length <= self._largest:
-                step = min(end - at, head + length)
-                self._passing = head + length - step
-            else:
-                if not self._pass(data, at, head, length):
+            body, over = at + head, at + head + length
+            heard = None
+            if data[at] >> 4 == _PUBLISH and length > self._largest:
+                heard = _beginning(data, body, data[at], length)
+                if heard is None:
                     break
-                self.buffer += data[start:at]
-                step = min(end - at, head + length)
-                self._dropping = head + length - step
-                start = at + step
-            at += step
+            elif length > self._largest:
+                self._refuse(length)
+                self.close()
+                break
+            elif data[at] >> 4 == _PUBLISH and length <= self._short:
+                if over > end:
+                    break
+                heard = _message(data, body, over, data[at], bool(self._properties))
+            if heard is None:
+                at, self._passing = min(end, over), max(0, over - end)
+                continue
+            self.buffer += data[start:at]
+            start = at = min(end, over)
+            self._dropping = max(0, over - end)
+            yield heard
         self.buffer += data[start:at]
         self._kept = data[at:]
-
-    def _pass(self, data: bytes, at: int, head: int, length: int) -> bool:
-        """
-        Pass over a packet.
-
-        @return: whether enough of it is there to do so.
-        """
-        if data[at] >> 4 != _PUBLISH:
-            self._refuse(length)
-            self.close()
-            return False
-        begin = at + head + 2
-        topic = begin + int.from_bytes(data[begin - 2 : begin])
-        qos = data[at] >> 1 & 3
-        if len(data) < max(begin, topic + (2 if qos else 0)):
-            return False
-        mid = int.from_bytes(data[topic : topic + 2]) if qos else 0
-        self._skip(data[begin:topic], qos, mid, length)
-        return True
 
     def recv(self, size: int) -> bytes:
         """
@@ -167,6 +189,41 @@ def client(settings: BrokerSettings, terms: Terms, pipe: Pipe) -> PipedClient:
         will = terms.will
         made.will_set(will.topic, will.payload, will.qos, will.retain)
     return made
+
+
+def _beginning(data: bytes, body: int, first: int, length: int) -> Heard | None:
+    """
+    What is to be known of a message that is too large; L{None} if that is not there yet.
+
+    @param body: where it begins behind its fixed header.
+    """
+    topic = body + 2 + int.from_bytes(data[body : body + 2])
+    qos = first >> 1 & 3
+    if len(data) < max(body + 2, topic + (2 if qos else 0)):
+        return None
+    mid = int.from_bytes(data[topic : topic + 2]) if qos else 0
+    return Heard(data[body + 2 : topic], b"", qos, mid, bool(first & 1), length)
+
+
+def _message(data: bytes, body: int, over: int, first: int, properties: bool) -> Heard | None:
+    """
+    A whole message; L{None} for what is none, or is said with QoS 2: paho knows what to do.
+    """
+    qos = first >> 1 & 3
+    topic = at = body + 2 + (data[body] << 8 | data[body + 1]) if over - body >= 2 else over + 1
+    mid = 0
+    if qos == 1 and at + 2 <= over:
+        mid = data[at] << 8 | data[at + 1]
+        at += 2
+    if qos > 1 or at > over or (qos and not mid) or topic == body + 2:
+        return None
+    if properties:
+        if at >= over or data[at] > 127:  # more than any broker has to say of a message
+            return None
+        at += 1 + data[at]
+        if at > over:
+            return None
+    return Heard(data[body + 2 : topic], data[at:over], qos, mid, bool(first & 1))
 
 
 def _header(data: bytes, at: int) -> tuple[int, int]:

@@ -1,6 +1,6 @@
 """
-How a broker is reached, plainly or by TLS with certificates from files; and what it says of TLS
-when that fails.
+How a broker is reached, plainly or by TLS with certificates from files; and what it means when that
+fails, or when the broker says why it does not go on.
 """
 
 import re
@@ -11,6 +11,7 @@ from typing import Any
 from OpenSSL.crypto import Error as CryptoError
 from OpenSSL.SSL import Error as TLSError
 from OpenSSL.SSL import SysCallError, ZeroReturnError
+from paho.mqtt.reasoncodes import ReasonCode
 from service_identity import VerificationError
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.interfaces import IStreamClientEndpoint
@@ -23,7 +24,7 @@ from twisted.internet.ssl import (
 )
 from twisted.python.failure import Failure
 
-from sensord.brokers import BrokerSettings, Denied, Unavailable, place
+from sensord.brokers import FINAL, BrokerSettings, Denied, Unavailable, place
 
 #: Seconds that each address of a broker has for taking a connection.
 _CONNECT = 10.0
@@ -65,6 +66,21 @@ def ending(reason: Failure) -> Exception:
         return Denied(f"TLS: {error.args[0][-1][-1]}")
     except (IndexError, TypeError):
         return Denied(f"TLS: {error}")
+
+
+def verdict(code: ReasonCode, before: str) -> Exception:
+    """
+    What a reason of the broker amounts to.
+    """
+    why = before + words(code)
+    return Denied(why, code.value) if code.value in FINAL else Unavailable(why)
+
+
+def words(code: ReasonCode) -> str:
+    """
+    A reason, as people read it.
+    """
+    return str(code.getName()).lower()
 
 
 def _certificates(data: bytes) -> list[Certificate]:

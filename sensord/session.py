@@ -21,7 +21,6 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from sensord.brokers import (
-    FINAL,
     MAX_PACKET,
     UNFIT,
     BrokerSettings,
@@ -31,9 +30,9 @@ from sensord.brokers import (
     Terms,
     Unavailable,
 )
-from sensord.pipe import Pipe, PipedClient
+from sensord.pipe import Heard, Pipe, PipedClient
 from sensord.pipe import client as build
-from sensord.reach import ending
+from sensord.reach import ending, verdict, words
 
 #: Seconds that a broker has for each answer. One that accepts everything and says nothing would
 #: otherwise keep readings for ever.
@@ -97,9 +96,10 @@ class Session(Protocol):
         """
         self._pipe = Pipe(
             self.transport.write,
-            partial(self._note, self._skipped),
             partial(self._note, self._big),
             self._terms.largest,
+            # Others are confirmed by paho itself, which has to read them for that.
+            self._settings.version == "5" if self._terms.manual else None,
         )
         self._client = self._build()
         self.transport.registerProducer(self, True)
@@ -121,9 +121,13 @@ class Session(Protocol):
         """
         Let paho read.
         """
-        self._pipe.feed(data)
-        if not self._over:
-            self._drive(self._read)
+        for heard in self._pipe.feed(data):
+            self._read()
+            if self._over or self._pipe.closed:
+                return
+            self._hear(heard)
+        self._read()
+        self._attend()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """
@@ -253,9 +257,12 @@ class Session(Protocol):
         self._events.append((event, arguments))
 
     def _read(self) -> None:
-        pipe, read = self._pipe, self._client.loop_read
-        while pipe.buffer and not pipe.closed:
-            read()
+        """
+        Let paho read what is there for it. One packet at a time: its messages are heavy, and the
+        collector of garbage would walk through all of them, again and again.
+        """
+        while self._pipe.buffer and not (self._pipe.closed or self._over):
+            self._drive(self._client.loop_read)
 
     def _drive(self, call: Callable[[], object]) -> None:
         """
@@ -266,6 +273,9 @@ class Session(Protocol):
         except Exception as error:  # its decoders raise various things for what is no MQTT
             self._why = self._why or Unavailable(f"what it says is no MQTT ({error!r})")
             self._pipe.close()
+        self._attend()
+
+    def _attend(self) -> None:
         while self._events:
             event, arguments = self._events.popleft()
             event(*arguments)
@@ -316,20 +326,20 @@ class Session(Protocol):
 
     def _greeted(self, code: ReasonCode, properties: Properties) -> None:
         if code.is_failure:
-            self._why = _verdict(code, "")
+            self._why = verdict(code, "")
         elif not self.accepted.called:
             self._window = min(self._window, getattr(properties, "ReceiveMaximum", self._window))
             self._largest = min(getattr(properties, "MaximumPacketSize", MAX_PACKET), MAX_PACKET)
             self.accepted.callback(None)
 
     def _answered(self, mid: int, code: ReasonCode) -> None:
-        self._settle(mid, _verdict(code, "") if code.is_failure else None)
+        self._settle(mid, verdict(code, "") if code.is_failure else None)
 
     def _granted(self, mid: int, codes: Sequence[ReasonCode]) -> None:
         """
         A subscription was answered. Unlike a message, it is not refused just for now.
         """
-        refusals = [Denied(_words(code), code.value) for code in codes if code.is_failure]
+        refusals = [Denied(words(code), code.value) for code in codes if code.is_failure]
         self._settle(mid, refusals[0] if refusals else None)
 
     def _settle(self, mid: int, error: Exception | None) -> None:
@@ -348,18 +358,21 @@ class Session(Protocol):
                 self._send(publication).chainDeferred(queued)
 
     def _arrived(self, message: MQTTMessage) -> None:
-        ack = partial(self._ack, message.mid, message.qos)
         try:
-            topic = message.topic
+            topic = message.topic.encode()
         except UnicodeDecodeError:  # which no broker should let through
-            ack()
-            return
-        qos = message.qos
-        self._receive(Message(topic, bytes(message.payload), message.retain, ack, qos))
+            topic = b"\xff"
+        payload = bytes(message.payload)
+        self._hear(Heard(topic, payload, message.qos, message.mid, message.retain))
 
-    def _skipped(self, topic: bytes, qos: int, mid: int, size: int) -> None:
-        ack = partial(self._ack, mid, qos)
-        self._receive(Message(topic.decode(errors="replace"), b"", False, ack, qos, size))
+    def _hear(self, heard: Heard) -> None:
+        ack = partial(self._ack, heard.mid, heard.qos)
+        try:
+            topic = heard.topic.decode()
+        except UnicodeDecodeError:
+            ack()  # so that it does not come again
+            return
+        self._receive(Message(topic, heard.payload, heard.retain, ack, heard.qos, heard.size))
 
     def _ack(self, mid: int, qos: int) -> None:
         if not self._over:
@@ -372,7 +385,7 @@ class Session(Protocol):
         """
         paho says that it is over, and perhaps the broker has said why.
         """
-        self._why = self._why or _verdict(code, "the connection was ended: ")
+        self._why = self._why or verdict(code, "the connection was ended: ")
 
     def _close(self) -> None:
         """
@@ -383,15 +396,3 @@ class Session(Protocol):
             self.transport.loseConnection()
         else:
             self.transport.abortConnection()
-
-
-def _verdict(code: ReasonCode, before: str) -> Exception:
-    """
-    What a reason of the broker amounts to.
-    """
-    why = before + _words(code)
-    return Denied(why, code.value) if code.value in FINAL else Unavailable(why)
-
-
-def _words(code: ReasonCode) -> str:
-    return str(code.getName()).lower()

@@ -69,6 +69,18 @@ class RunTests(SynchronousTestCase):
         """
         self.assertMeasures(_NAMES["beside"])
 
+    def test_mqtt(self) -> None:
+        """
+        Messages that a broker has kept are compared with paho-mqtt reading them.
+        """
+        self.assertMeasures(_NAMES["mqtt"])
+
+    def test_share(self) -> None:
+        """
+        Two gateways that share what comes are compared with one.
+        """
+        self.assertMeasures(_NAMES["share"])
+
 
 class BarTests(SynchronousTestCase):
     """
@@ -94,6 +106,17 @@ class BarTests(SynchronousTestCase):
         self.assertIn(" pass ", table([good]))
         self.assertIn(" FAIL ", table([good, bad]))
         self.assertIn(" 0.80 ", table([good]))
+
+    def test_unbarred(self) -> None:
+        """
+        Where there is no bar, none can be missed, and nothing is said of one.
+        """
+        limit = Sample(units=1000, seconds=1.0, cpu=0.5, growth=0, commits=0)
+        outcome = self.outcome("share", structs.replace(limit, seconds=50.0), limit)
+        self.assertEqual(code([outcome]), 0)
+        self.assertFalse(outcome.doubtful)
+        self.assertNotIn("pass", table([outcome]))
+        self.assertNotIn("FAIL", table([outcome]))
 
     def test_doubtful(self) -> None:
         """
