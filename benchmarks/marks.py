@@ -4,10 +4,15 @@ What a benchmark's processes tell each other: lines of JSON.
 
 import os
 import resource
+from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 from msgspec import Struct
+from twisted.internet.protocol import Protocol
+from twisted.internet.stdio import StandardIO
+from twisted.logger import globalLogBeginner, textFileLogObserver
 
 
 class Job(Struct, frozen=True):
@@ -54,6 +59,21 @@ def mark(commits: int) -> Mark:
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     memory = pages * os.sysconf("SC_PAGE_SIZE")
     return Mark(monotonic(), used.ru_utime + used.ru_stime, memory, commits)
+
+
+def serve(job: Job, control: Callable[[Any], Protocol]) -> None:
+    """
+    Run what a job wants, until the parent process closes its end.
+
+    @param control: makes what speaks with the parent, given the reactor.
+    """
+    from twisted.internet import reactor
+
+    with open(f"{job.folder}/log", "w", encoding="utf-8") as log:
+        globalLogBeginner.beginLoggingTo([textFileLogObserver(log)], redirectStandardIO=False)
+        loop: Any = reactor
+        loop.callWhenRunning(StandardIO, control(loop))
+        loop.run()
 
 
 def descriptors() -> int:

@@ -14,12 +14,10 @@ from paho.mqtt.properties import Properties
 from twisted.internet import protocol
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint
-from twisted.internet.stdio import StandardIO
 from twisted.internet.task import deferLater
-from twisted.logger import globalLogBeginner, textFileLogObserver
 from twisted.protocols.basic import LineOnlyReceiver
 
-from benchmarks.marks import Job, mark
+from benchmarks.marks import Job, mark, serve
 from sensord.config import Settings
 from sensord.gateway import Gateway
 from sensord.protocols.mqtt import Subscriber
@@ -347,12 +345,5 @@ def run(job: Job) -> None:
     """
     Run a task until the parent closes its end.
     """
-    from twisted.internet import reactor
-
-    with open(f"{job.folder}/log", "w", encoding="utf-8") as log:
-        globalLogBeginner.beginLoggingTo([textFileLogObserver(log)], redirectStandardIO=False)
-        loop: Any = reactor
-        port = int(job.url.rpartition(":")[2])
-        control = _Control(loop, TASKS[job.kind](reactor, job), port)
-        loop.callWhenRunning(StandardIO, control)
-        loop.run()
+    port = int(job.url.rpartition(":")[2])
+    serve(job, lambda reactor: _Control(reactor, TASKS[job.kind](reactor, job), port))

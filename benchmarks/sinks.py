@@ -14,13 +14,11 @@ from typing import Any, Protocol
 
 from msgspec import json
 from twisted.internet.defer import Deferred
-from twisted.internet.stdio import StandardIO
 from twisted.internet.task import deferLater
-from twisted.logger import globalLogBeginner, textFileLogObserver
 from twisted.protocols.basic import LineOnlyReceiver
 
 from benchmarks.children import BenchmarkError
-from benchmarks.marks import Job, mark
+from benchmarks.marks import Job, mark, serve
 from sensord.config import Settings
 from sensord.gateway import Gateway
 from sensord.outlets import InfluxSettings
@@ -225,13 +223,7 @@ def run(job: Job) -> None:
     """
     Run a task until the parent closes its end.
     """
-    from twisted.internet import reactor
-
-    with open(f"{job.folder}/log", "w", encoding="utf-8") as log:
-        globalLogBeginner.beginLoggingTo([textFileLogObserver(log)], redirectStandardIO=False)
-        loop: Any = reactor
-        StandardIO(_Control(TASKS[job.kind](reactor, job), loop.stop))
-        loop.run()
+    serve(job, lambda reactor: _Control(TASKS[job.kind](reactor, job), reactor.stop))
 
 
 def _delivered(connection: sqlite3.Connection) -> int:

@@ -32,9 +32,6 @@ _CONFIG = Path("sensord.toml")
 _DATABASE = Path("sensord.sqlite")
 _DEMO = Path("sensord-demo.sqlite")
 
-#: Where a context keeps the arguments as they were given.
-_SAID = "sensord.said"
-
 
 class _NoText(click.ClickException):
     """
@@ -65,20 +62,23 @@ class _Commands(click.Group):
                 raise
             text = f"{error.filename}: {error.strerror}" if error.filename else str(error)
             raise click.ClickException(text) from error
-        except UnicodeEncodeError as error:
-            said = next((one for one in ctx.meta[_SAID] if not _isText(one)), None)
-            if said is None:  # this is about something else
-                raise
-            raise _NoText(said) from error
         except KeyboardInterrupt:
             ctx.exit(130)
 
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **more: Any) -> Any:
         """
-        Keep what was said, to name it where it is no text: only the name of a file may be none.
+        Do what was said. Where that is no text it is named: only the name of a file may be none.
         """
-        ctx.meta[_SAID] = tuple(args)
-        return super().parse_args(ctx, args)
+        said = sys.argv[1:] if args is None else list(args)
+        try:
+            return super().main(said, *rest, **more)
+        except UnicodeEncodeError:
+            wrong = next((one for one in said if not _isText(one)), None)
+            if wrong is None:  # this is about something else
+                raise
+            fault = _NoText(wrong)
+            fault.show()
+            sys.exit(fault.exit_code)
 
 
 class Toolbox(Struct, frozen=True):

@@ -20,7 +20,7 @@ from sensord.sources.packets import PacketSource
 from sensord.sources.radio import RSSI, RadioSource
 from sensord.sources.texts import LineSource, MessageSource
 from sensord.sources.topics import TopicSource
-from sensord.wires import MessageSettings
+from sensord.wires import MessageSettings, SubscriberSettings
 
 #: When a value of a PoE Arduino is critical or a warning, unless the configuration says otherwise.
 #: WATER has no rule: its status is undefined.
@@ -96,6 +96,7 @@ class Devices:
         )
         listener = self._listeners.get(settings.address.partition("/")[0])
         wire = listener.wire if listener else ""
+        form = _form(listener)
         described = _FIELDS.get(wire, byField)(settings.values)
         field, value = next(
             ((field, value) for field, value in described.items() if value.name == name),
@@ -112,7 +113,7 @@ class Devices:
             field=field,
             unit=unit,
             tags={**self._tags, **settings.tags},
-            thresholds=self._bounds(device, name, field if original and wire == "poe" else ""),
+            thresholds=self._bounds(device, name, field if original and form == "poe" else ""),
         )
 
     def _interval(self, address: str) -> float | None:
@@ -132,13 +133,22 @@ class Devices:
         return tuple((status, *bound(text)) for status, text in texts if text)
 
 
+def _form(listener: ListenerSettings | None) -> str:
+    """
+    In what form values come by a listener: its wire format, or what its messages are full of.
+    """
+    if listener is None:
+        return ""
+    return listener.payload if isinstance(listener, SubscriberSettings) else listener.wire
+
+
 def _unit(listener: ListenerSettings, field: str) -> str:
     """
     The unit in which the original sent a value; empty if it has none, or if nobody knows.
 
     @param field: what the wire calls it.
     """
-    if listener.wire == "poe" and field.startswith("temperature."):
+    if _form(listener) == "poe" and field.startswith("temperature."):
         return "°F"
     if isinstance(listener, MessageSettings) and field == "temperature":
         # Who names the columns anew may have other devices.

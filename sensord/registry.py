@@ -2,13 +2,14 @@
 The devices that a hub has: a file, which is changed while the hub runs.
 """
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from msgspec import Struct
 from msgspec.json import Decoder, format
 from msgspec.json import encode as encodeJson
+
+from sensord.files import replace
 
 
 class Unregistrable(ValueError):
@@ -77,18 +78,9 @@ class Registry:
 
     def _write(self, ids: Iterable[str]) -> None:
         text = format(encodeJson(_File(sorted(ids))), indent=1) + b"\n"
-        draft = self.path.with_name(f"{self.path.name}.new")
         try:
-            with draft.open("wb") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(self.path)
-            folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
-        except OSError as error:
-            raise Unregistrable(f"{self.path}: {error.strerror}") from error
+            replace(self.path, text, durable=True)
+        except (OSError, ValueError) as error:  # the latter for a NUL in the path
+            why = getattr(error, "strerror", None) or error
+            raise Unregistrable(f"{self.path}: {why}") from error
         self._ids = frozenset(ids)

@@ -14,7 +14,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from twisted.internet.defer import Deferred, fail
-from twisted.internet.interfaces import IPushProducer
+from twisted.internet.interfaces import IPushProducer, ISSLTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
@@ -121,6 +121,8 @@ class Session(Protocol):
         """
         Let paho read.
         """
+        if self._pipe.closed:
+            return  # we have taken leave: what is not confirmed comes again
         for heard in self._pipe.feed(data):
             self._read()
             if self._over or self._pipe.closed:
@@ -391,8 +393,14 @@ class Session(Protocol):
         """
         paho has closed what it takes for its socket.
         """
-        if self._leaving:
-            self.transport.unregisterProducer()
+        if not self._leaving:
+            self.transport.abortConnection()
+            return
+        self.transport.unregisterProducer()
+        if ISSLTransport.providedBy(self.transport):
             self.transport.loseConnection()
         else:
-            self.transport.abortConnection()
+            # It is for the broker to close. If we did while it speaks, the system would take back
+            # what it has not read: its messages would come again, although they were confirmed.
+            self.transport.resumeProducing()
+            self.transport.loseWriteConnection()

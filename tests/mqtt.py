@@ -122,10 +122,11 @@ class Transport(StringTransport):
     A connection to a broker.
 
     @ivar stuck: whether it takes no more bytes, so that closing it has to wait.
+    @ivar halved: whether only our side was closed.
     """
 
     protocol: Any
-    stuck = False
+    stuck = halved = False
 
     def loseConnection(self) -> None:
         """
@@ -134,6 +135,13 @@ class Transport(StringTransport):
         super().loseConnection()
         if not self.stuck:
             self.end(ConnectionDone())
+
+    def loseWriteConnection(self) -> None:
+        """
+        Say no more. The broker closes it when it has read all.
+        """
+        self.halved = True
+        self.loseConnection()
 
     def abortConnection(self) -> None:
         """

@@ -231,6 +231,16 @@ class DevicesTests(SynchronousTestCase):
         for name, thresholds in expected.items():
             self.assertEqual(self.describe("poe/10.0.0.1", name).thresholds, thresholds, name)
 
+    def test_arduinosBehindABrokerAreTheSame(self) -> None:
+        """
+        What PoE Arduinos say to a broker has the units and the thresholds that it has without one.
+        """
+        for payload, unit, count in (("poe", "°F", 1), ("text", "", 0)):
+            listener = SubscriberSettings("farm", "mqtt", "poe/{device}", payload=payload)
+            described = Devices(Settings(listeners=(listener,)))
+            found = described.describe("farm/a1", "temperature.1")
+            self.assertEqual((found.unit, len(found.thresholds)), (unit, count))
+
     def test_aRenamedValueKeepsItsThresholds(self) -> None:
         """
         A value that was given another name has the thresholds of what it is.

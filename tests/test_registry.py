@@ -2,7 +2,9 @@
 Tests for L{sensord.registry}.
 """
 
+import os
 from collections.abc import Callable
+from errno import ENOSPC
 from pathlib import Path
 from random import Random
 
@@ -199,12 +201,16 @@ class RegistryTests(SynchronousTestCase):
         """
         registry = self.registry()
         registry.add("a")
-        self.draft.symlink_to("/dev/full")
-        full = "No space left on device"
+        full = os.strerror(ENOSPC)
+
+        def fsync(descriptor: int) -> None:
+            raise OSError(ENOSPC, full)
+
+        patch = self.patch(os, "fsync", fsync)
         self.assertUnchanged(registry, lambda: registry.add("b"), full)
         self.assertUnchanged(registry, lambda: registry.remove("a"), full)
         self.assertEqual(self.registry().ids, {"a"})
-        self.draft.unlink()
+        patch.restore()
         registry.add("b")
         self.assertEqual(self.registry().ids, {"a", "b"})
 

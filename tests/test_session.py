@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from OpenSSL.SSL import Error as TLSError
 from OpenSSL.SSL import ZeroReturnError
-from twisted.internet.error import ConnectionLost
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -583,6 +583,25 @@ class LeaveTests(SessionTestCase):
         self.assertEqual([each.kind for each in self.transport.take()], [PUBLISH, DISCONNECT])
         self.ended(Unavailable)
         self.session.leave()
+
+    def test_halved(self) -> None:
+        """
+        Who leaves reads on until the broker closes the connection, so that what it was told is not
+        taken back. What it says meanwhile is not heard, nor kept.
+        """
+        self.greet()
+        self.transport.stuck = True
+        self.session.hold(True)
+        self.session.leave()
+        self.assertTrue(self.transport.halved)
+        self.assertEqual(self.transport.producerState, "producing")
+        for _ in range(100):
+            self.transport.say(message("a/b", b"late", 7))
+        self.assertEqual(self.heard, [])
+        self.assertEqual(self.session._pipe.buffer, b"")
+        self.transport.end(ConnectionDone())
+        self.ended(Unavailable)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_early(self) -> None:
         """

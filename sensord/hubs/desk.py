@@ -29,8 +29,8 @@ from twisted.python.failure import Failure
 from sensord.broker import Broker
 from sensord.brokers import Message, Publication, Terms, Unavailable
 from sensord.hubs.hub import Status
-from sensord.hubs.ids import MANAGER
 from sensord.hubs.refusals import Refusal
+from sensord.ids import MANAGER
 from sensord.rarely import Rarely
 from sensord.text import plain
 

@@ -3,7 +3,6 @@ The files of hubs. Nobody else is to read them: they have secrets in them, and w
 measured.
 """
 
-import os
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -14,9 +13,8 @@ from msgspec.json import encode as encodeJson
 from twisted.python.logfile import LogFile
 
 from sensord.config import ConfigError
-from sensord.hubs.ids import ROLL, idFault
-
-_FOLDER, _FILE = 0o700, 0o600
+from sensord.files import PRIVATE, enter, replace
+from sensord.ids import ROLL, idFault
 
 #: Bytes that a log may have before a new one is begun, and how many old ones are kept. Without a
 #: limit, a hub could fill the disk of all others.
@@ -117,7 +115,7 @@ class Diary:
             self._name,
             str(self._folder),
             rotateLength=_LENGTH,
-            defaultMode=_FILE,
+            defaultMode=PRIVATE,
             maxRotatedFiles=_OLD,
         )
 
@@ -132,40 +130,3 @@ def prepare(folder: Path, hub: str, text: bytes) -> Diary:
     enter(folder)
     replace(folder / f"{hub}.toml", text)
     return Diary(folder, f"{hub}.log")
-
-
-def enter(folder: Path) -> None:
-    """
-    Make a folder, and those that it is in, unless they are there. What is made is for us alone.
-    """
-    if not folder.is_dir():
-        enter(folder.parent)
-        with suppress(FileExistsError):
-            folder.mkdir(_FOLDER)
-
-
-def replace(path: Path, data: bytes, durable: bool = False) -> None:
-    """
-    Put a whole file in place of the one that is there.
-
-    @param durable: whether it is on the disk for good when this returns.
-    """
-    draft = path.with_name(f"{path.name}.new")
-    with suppress(FileNotFoundError):
-        draft.unlink()  # which may be for others to read
-    with open(draft, "xb", opener=_private) as file:
-        file.write(data)
-        file.flush()
-        if durable:
-            os.fsync(file.fileno())
-    draft.replace(path)
-    if durable:
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_CLOEXEC, _FILE)

@@ -20,11 +20,11 @@ from sensord.config import Settings
 from sensord.hubs.desk import TERMS, Desk
 from sensord.hubs.files import Diary, Entry, Roll, prepare
 from sensord.hubs.hub import Hub, Making, Status
-from sensord.hubs.ids import MANAGER, idFault
 from sensord.hubs.plan import text
 from sensord.hubs.process import resident
 from sensord.hubs.refusals import Refusal, Stranger
 from sensord.hubs.settings import Quota
+from sensord.ids import MANAGER, idFault
 from sensord.tables import meant
 
 T = TypeVar("T")

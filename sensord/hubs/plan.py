@@ -12,8 +12,8 @@ from msgspec import structs
 
 from sensord.brokers import BrokerSettings
 from sensord.config import ConfigError, Settings, dump, located, parse
-from sensord.hubs.ids import idFault
 from sensord.hubs.settings import HubsSettings, Quota, topic
+from sensord.ids import idFault
 from sensord.outlets import CsvSettings, MqttSettings, SinkSettings
 from sensord.settings import ControlSettings
 from sensord.wires import SubscriberSettings

@@ -9,7 +9,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from sensord.brokers import BrokerSettings
-from sensord.hubs.ids import idFault
+from sensord.ids import idFault
 from sensord.settings import DeviceSettings, Secret, span, twice, wrong
 from sensord.wires import SubscriberSettings
 

@@ -10,7 +10,7 @@ from typing import Any
 from twisted.conch.avatar import ConchUser
 from twisted.conch.insults import insults
 from twisted.conch.interfaces import ISession
-from twisted.conch.manhole import ColoredManhole, ManholeInterpreter
+from twisted.conch.manhole import CTRL_BACKSLASH, CTRL_D, ColoredManhole, ManholeInterpreter
 from twisted.conch.manhole_ssh import TerminalSessionTransport
 from twisted.conch.ssh.session import SSHSession
 from twisted.internet.defer import Deferred
@@ -102,6 +102,8 @@ class Prompt(Quiet, ColoredManhole):
         """
         super().connectionMade()
         self.interpreter = _Interpreter(self, self.namespace)
+        self.keyHandlers[CTRL_D] = self._end
+        self.keyHandlers[CTRL_BACKSLASH] = self.session.leave
 
     def initializeScreen(self) -> None:
         """
@@ -168,11 +170,14 @@ class Prompt(Quiet, ColoredManhole):
         else:
             super().addOutput(data)
 
-    def handle_QUIT(self) -> None:
+    def _end(self) -> None:
         """
-        Leave.
+        There is no more to type. Within a line, that cannot be meant.
         """
-        self.session.leave()
+        if self.lineBuffer:
+            self.terminal.write(b"\a")
+        else:
+            self.session.leave()
 
     def _answer(self, made: "Deferred[str]") -> None:
         """

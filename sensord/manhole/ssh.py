@@ -216,13 +216,15 @@ class _Login(Quiet, SSHUserAuthServer):
     attemptsBeforeDisconnect = _ATTEMPTS
     transport: _Link
 
-    def auth_publickey(self, packet: bytes) -> "Deferred[Any]":
+    def tryAuth(self, kind: bytes, user: bytes, data: bytes) -> "Deferred[Any]":
         """
-        A key is shown.
+        Somebody wants to come in; only keys are of use for that.
         """
-        kind, blob, _rest = getNS(packet[1:], 2)
+        if kind != b"publickey":
+            return super().tryAuth(kind, user, data)
         try:
-            if kind not in _SIGNATURES:
+            signature, blob, _rest = getNS(data[1:], 2)
+            if signature not in _SIGNATURES:
                 raise ValueError("no accepted kind of signature")
             key = self.transport.key = Key.fromString(blob)
         except Exception as error:  # what is no key fails in as many ways as there are kinds
@@ -233,7 +235,7 @@ class _Login(Quiet, SSHUserAuthServer):
                 self.transport.why = f"the key {fingerprint(key)} is not authorized"
             return failure
 
-        return super().auth_publickey(packet).addErrback(refuse)
+        return super().tryAuth(kind, user, data).addErrback(refuse)
 
 
 class _Connection(Quiet, connection.SSHConnection):
@@ -243,19 +245,21 @@ class _Connection(Quiet, connection.SSHConnection):
 
     transport: Any
 
-    def ssh_CHANNEL_OPEN(self, packet: bytes) -> None:
+    def packetReceived(self, messageNum: int, packet: bytes) -> Any:
         """
-        A channel is wanted.
+        Something is wanted; perhaps a channel.
         """
+        if messageNum != connection.MSG_CHANNEL_OPEN:
+            return super().packetReceived(messageNum, packet)
         kind, rest = getNS(packet)
         if kind == b"session" and not self.channels:
-            super().ssh_CHANNEL_OPEN(packet)
-            return
+            return super().packetReceived(messageNum, packet)
         reason = connection.OPEN_ADMINISTRATIVELY_PROHIBITED.to_bytes(4, "big")
         self.transport.sendPacket(
             connection.MSG_CHANNEL_OPEN_FAILURE,
             rest[:4] + reason + NS(b"there is one session, and no forwarding") + NS(b""),
         )
+        return None
 
 
 class Links(Quiet, SSHFactory):

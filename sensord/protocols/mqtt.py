@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import structs
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -152,9 +152,7 @@ class Subscriber(Service):
         if self._flushing is not None and self._flushing.active():
             self._flushing.cancel()
             self._flush()
-        done: Deferred[None] = Deferred()
-        done.callback(None)
-        return done
+        return succeed(None)
 
     async def disconnect(self) -> None:
         """

@@ -4,7 +4,6 @@ object, C{{"cmd": "add" or "remove", "device": "<id>", "id": <whatever names the
 C{register_reply} answers C{{"id": ..., "ok": true}}, or C{false} and C{"error"} with the reason.
 """
 
-import re
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal
@@ -18,14 +17,12 @@ from twisted.logger import Logger
 from sensord.broker import Broker
 from sensord.brokers import Message, Publication
 from sensord.config import ConfigError
+from sensord.ids import idFault
 from sensord.protocols.inlet import Inlet
 from sensord.registry import Registry, Unregistrable
 
 #: The longest request, in bytes.
 _MAX_REQUEST = 4096
-
-#: What a device may be called: nothing that has a meaning in a topic or in a path.
-_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}").fullmatch
 
 #: What a request may be called that is answered: a text of some length, or a number.
 _MAX_NAME = 200
@@ -98,8 +95,8 @@ class Registrar:
             request = _decode(message.payload)
             if not (isinstance(request.id, str) and len(request.id) > _MAX_NAME):
                 answer["id"] = request.id
-            if not _ID(request.device):
-                raise Unregistrable(f"{request.device[:80]!r} is no id of a device")
+            for fault in idFault("device", request.device):
+                raise Unregistrable(fault)
             change = self._registry.add if request.cmd == "add" else self._registry.remove
             await self._run(partial(change, request.device))
             answer["ok"] = True

@@ -8,6 +8,8 @@ from errno import EACCES, EAGAIN, EINVAL
 from pathlib import Path
 from stat import S_ISREG
 
+from sensord.files import replace, sync
+
 
 class Disk:
     """
@@ -21,7 +23,7 @@ class Disk:
         if not folder.is_dir():
             self.prepare(folder.parent)
             folder.mkdir()
-            _sync(folder.parent)
+            sync(folder.parent)
 
     def end(self, path: Path) -> tuple[int, bytes]:
         """
@@ -51,7 +53,7 @@ class Disk:
         finally:
             os.close(descriptor)
         if at == 0:
-            _sync(path.parent)
+            sync(path.parent)
 
     def read(self, path: Path) -> bytes:
         """
@@ -67,13 +69,7 @@ class Disk:
         """
         Put a whole file in place of the one that is there.
         """
-        fresh = path.with_name(path.name + ".new")
-        with fresh.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
-        _sync(path.parent)
+        replace(path, data, durable=True)
 
 
 def _check(path: Path) -> None:
@@ -93,17 +89,3 @@ def _lock(descriptor: int, path: Path) -> None:
     except OSError as error:
         if error.errno in (EACCES, EAGAIN):
             raise OSError(error.errno, "another program has a hold on it", str(path)) from error
-
-
-def _sync(folder: Path) -> None:
-    """
-    Make the names in a folder durable.
-    """
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno != EINVAL:  # some shares of other machines cannot
-            raise
-    finally:
-        os.close(descriptor)

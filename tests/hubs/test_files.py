@@ -8,7 +8,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from sensord.config import ConfigError
-from sensord.hubs.files import Diary, Entry, Roll, prepare, replace
+from sensord.hubs.files import Diary, Entry, Roll, prepare
 
 
 def mode(path: Path) -> int:
@@ -86,25 +86,6 @@ class RollTests(FilesTestCase):
         roll.path.with_name("hubs.json.new").mkdir()
         self.assertRaises(OSError, roll.save, {})
         self.assertEqual(list(roll.load()), ["h1"])
-
-
-class ReplaceTests(FilesTestCase):
-    """
-    Files with secrets.
-    """
-
-    def test_leftover(self) -> None:
-        """
-        What a daemon has left that was killed does not decide who may read it.
-        """
-        self.folder.mkdir(parents=True)
-        path, draft = self.folder / "h1.toml", self.folder / "h1.toml.new"
-        draft.write_bytes(b"half of i")
-        draft.chmod(0o666)
-        path.write_bytes(b"old")
-        path.chmod(0o666)
-        replace(path, b"new")
-        self.assertEqual((path.read_bytes(), mode(path), draft.exists()), (b"new", 0o600, False))
 
 
 class DiaryTests(FilesTestCase):

@@ -18,7 +18,7 @@ from sensord.broker import Broker
 from sensord.brokers import BrokerSettings, Message, Publication
 from tests.integration.daemon import ALARMS, PATIENCE, Daemon, sensord
 from tests.integration.loop import reactor, until
-from tests.integration.mosquitto import Mosquitto
+from tests.integration.mosquitto import serve
 
 _CONFIG = """
 listeners = []
@@ -58,9 +58,7 @@ class HubsTestCase(TestCase):
         """
         Start a broker, and somebody who hears all that concerns the manager.
         """
-        self.mosquitto = Mosquitto(self.folder, more, anonymous)
-        self.addCleanup(self.mosquitto.close)
-        self.mosquitto.start()
+        self.mosquitto = serve(self, self.folder, more, anonymous)
         self.speaker = await self.client("speaker", **login)
         await self.speaker.subscribe("/hub_manager/status/+", self._told)
         await self.speaker.subscribe("/hub_manager/reply", self._replied)

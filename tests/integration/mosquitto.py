@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 from pathlib import Path
-from unittest import SkipTest
+from unittest import SkipTest, TestCase
 
 from tests.integration.daemon import PATIENCE, freePort, refused, until
 
@@ -90,6 +90,16 @@ class Mosquitto:
         Make sure that it is gone.
         """
         self.end(signal.SIGKILL)
+
+
+def serve(case: TestCase, folder: Path, more: str = "", anonymous: bool = True) -> Mosquitto:
+    """
+    Start a broker for a test, which is gone with it.
+    """
+    broker = Mosquitto(folder, more, anonymous)
+    case.addCleanup(broker.close)
+    broker.start()
+    return broker
 
 
 def password(file: Path, user: str, text: str) -> None:

@@ -28,7 +28,7 @@ from sensord.sinks import Entry, Misconfigured, Series, SinkError, Transient
 from sensord.sinks.mqtt import MqttSink
 from tests.integration.daemon import PATIENCE
 from tests.integration.loop import pause, reactor, until
-from tests.integration.mosquitto import Mosquitto, password
+from tests.integration.mosquitto import Mosquitto, password, serve
 
 #: Where the readings of these tests are said.
 TOPIC = "sensord/balcony/temperature"
@@ -101,10 +101,7 @@ class MqttTestCase(TestCase):
         """
         Start a broker.
         """
-        broker = Mosquitto(self.folder, more, anonymous)
-        self.addCleanup(broker.close)
-        broker.start()
-        return broker
+        return serve(self, self.folder, more, anonymous)
 
     async def hear(self, broker: Mosquitto, *arguments: str) -> Listener:
         """
@@ -539,8 +536,9 @@ class Relay(ProxyFactory):
         """
         ends, self._ends = self._ends, []
         for end in ends:
-            end.transport.abortConnection()
-            end.peer.transport.abortConnection()
+            if end.peer is not None:  # else it is over
+                end.transport.abortConnection()
+                end.peer.transport.abortConnection()
 
     async def close(self) -> None:
         """

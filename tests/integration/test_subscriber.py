@@ -12,6 +12,7 @@ from typing import Any
 
 from msgspec import json
 from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.task import LoopingCall
 
 from sensord import Gateway
 from sensord.broker import Broker
@@ -19,7 +20,7 @@ from sensord.brokers import BrokerSettings, Publication, Unavailable
 from sensord.settings import Secret
 from tests.integration.daemon import ALARMS, Daemon
 from tests.integration.loop import pause, reactor, until
-from tests.integration.mosquitto import Mosquitto, password
+from tests.integration.mosquitto import password, serve
 from tests.integration.running import GatewayTestCase
 from tests.integration.test_mqtt import Authority, Listener
 
@@ -27,6 +28,9 @@ DOCS = Path(__file__).parents[2] / "docs" / "mqtt.rst"
 
 #: What waits for a commit that cannot be made holds up only so many messages here.
 _WINDOW = 10
+
+#: How often a listener is stopped.
+_STOPS = 5
 
 
 def examples() -> dict[str, Mapping[str, Any]]:
@@ -49,16 +53,7 @@ class SubscriberTestCase(GatewayTestCase):
         Start a broker.
         """
         super().setUp()
-        self.mosquitto = self.serve()
-
-    def serve(self, more: str = "", anonymous: bool = True) -> Mosquitto:
-        """
-        Start a broker.
-        """
-        mosquitto = Mosquitto(self.folder, more, anonymous)
-        self.addCleanup(mosquitto.close)
-        mosquitto.start()
-        return mosquitto
+        self.mosquitto = serve(self, self.folder)
 
     def listener(self, **more: Any) -> dict[str, Any]:
         """
@@ -234,7 +229,7 @@ class FaultTests(SubscriberTestCase):
         self.mosquitto.close()
         users = self.folder / "users"
         password(users, "somebody", "else")
-        self.mosquitto = self.serve(f"password_file {users}", anonymous=False)
+        self.mosquitto = serve(self, self.folder, f"password_file {users}", anonymous=False)
         gateway = self.launch(
             devices=(), listeners=[self.listener(user="me", password="secret", version="3.1.1")]
         )
@@ -257,9 +252,11 @@ class FaultTests(SubscriberTestCase):
         authority = Authority(self.folder, "authority")
         authority.issue("broker")
         authority.issue("gateway")
-        self.mosquitto = self.serve(
+        self.mosquitto = serve(
+            self,
+            self.folder,
             f"cafile {self.folder}/authority.pem\ncertfile {self.folder}/broker.pem\n"
-            f"keyfile {self.folder}/broker.key\nrequire_certificate true"
+            f"keyfile {self.folder}/broker.key\nrequire_certificate true",
         )
         mine: dict[str, Any] = {
             "broker": f"tls:localhost:{self.mosquitto.port}",
@@ -323,6 +320,41 @@ class FaultTests(SubscriberTestCase):
             stored,
             [("farm/h7/d2", "a", 2), ("farm/h7/d2", "value", 1), ("farm/h7/d3", "value", 3)],
         )
+        self.assertBalanced()
+
+
+class StopTests(SubscriberTestCase):
+    """
+    A listener that is stopped and started in mid-load.
+    """
+
+    async def test_stopped(self) -> None:
+        """
+        What was confirmed does not come again, although the broker was speaking: readings without
+        a time of their own are stored once.
+        """
+        gateway = await self.hear()
+        way = gateway.listeners["farm"]
+        speaker = await self.speaker()
+        said: list[Deferred[None]] = []
+
+        def speak() -> None:
+            for _message in range(40):
+                payload = b"%d" % len(said)
+                said.append(speaker.publish(Publication("/h7/d1/data", payload)))
+
+        speaking = LoopingCall(speak)
+        speaking.start(0.01)
+        for _round in range(_STOPS):
+            await pause(0.3)
+            await way.stopService()
+            await way.disconnect()
+            way.startService()
+            await until(lambda: way.state == "open")
+        speaking.stop()
+        await gatherResults(said)
+        await self.kept(len(said))
+        self.assertEqual([one.value for one in self.stored()], list(range(len(said))))
         self.assertBalanced()
 
 

@@ -1,5 +1,6 @@
 """
-What hubs and groups may be called. Their ids stand in topics, and are names of files.
+What hubs, groups and the devices of hubs may be called. These ids stand in topics, and are names of
+files.
 """
 
 import re
@@ -22,7 +23,7 @@ def idFault(kind: str, text: str) -> Iterable[str]:
     """
     A fault if a text is no id.
 
-    @param kind: C{hub} or C{group}.
+    @param kind: C{hub}, C{group} or C{device}.
     """
     if not text:
         yield f"a {kind} has to be named"
@@ -31,5 +32,5 @@ def idFault(kind: str, text: str) -> Iterable[str]:
             f"{text[:80]!r} is no id of a {kind}: at most 64 letters, digits, _, - and .,"
             " the first of which is no dot"
         )
-    elif text in _TAKEN[kind]:
+    elif text in _TAKEN.get(kind, ()):
         yield f"{text!r} means something else, and no {kind}"

@@ -1,11 +1,11 @@
 """
-Tests for L{sensord.hubs.ids}.
+Tests for L{sensord.ids}.
 """
 
 from hypothesis import given, strategies
 from twisted.trial.unittest import SynchronousTestCase
 
-from sensord.hubs.ids import idFault
+from sensord.ids import idFault
 from tests.support import PROPERTY
 
 
