@@ -83,7 +83,7 @@ def subscriptionFaults(text: str, downward: str, registry: str, named: bool) -> 
     except ValueError as error:
         yield f"topic: {error}"
         return
-    if topics.NAME in text and not named and f"{{{topics.NAME}}}" in text.split("/"):
+    if not named and f"{{{topics.NAME}}}" in text.split("/"):
         yield "topic: such payloads name their values themselves; {name} is for others"
     yield from _downwardFaults(downward, pattern)
     if registry and len(pattern.fields) > 1:
