@@ -14,7 +14,7 @@ from OpenSSL.SSL import SysCallError, ZeroReturnError
 from paho.mqtt.reasoncodes import ReasonCode
 from service_identity import VerificationError
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
-from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.interfaces import ISSLTransport, IStreamClientEndpoint
 from twisted.internet.ssl import (
     Certificate,
     PrivateCertificate,
@@ -81,6 +81,19 @@ def words(code: ReasonCode) -> str:
     A reason, as people read it.
     """
     return str(code.getName()).lower()
+
+
+def part(transport: Any) -> None:
+    """
+    Close a connection of which the broker knows that it is over. It is for the broker to do so: if
+    we did while it speaks, the system would take back what it has not read, and it would say again
+    what we have confirmed. With TLS there is no closing by half.
+    """
+    if ISSLTransport.providedBy(transport):
+        transport.loseConnection()
+    else:
+        transport.resumeProducing()
+        transport.loseWriteConnection()
 
 
 def _certificates(data: bytes) -> list[Certificate]:

@@ -14,7 +14,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from twisted.internet.defer import Deferred, fail
-from twisted.internet.interfaces import IPushProducer, ISSLTransport
+from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
@@ -32,7 +32,7 @@ from sensord.brokers import (
 )
 from sensord.pipe import Heard, Pipe, PipedClient
 from sensord.pipe import client as build
-from sensord.reach import ending, verdict, words
+from sensord.reach import ending, part, verdict, words
 
 #: Seconds that a broker has for each answer. One that accepts everything and says nothing would
 #: otherwise keep readings for ever.
@@ -393,14 +393,8 @@ class Session(Protocol):
         """
         paho has closed what it takes for its socket.
         """
-        if not self._leaving:
-            self.transport.abortConnection()
-            return
-        self.transport.unregisterProducer()
-        if ISSLTransport.providedBy(self.transport):
-            self.transport.loseConnection()
+        if self._leaving:
+            self.transport.unregisterProducer()
+            part(self.transport)
         else:
-            # It is for the broker to close. If we did while it speaks, the system would take back
-            # what it has not read: its messages would come again, although they were confirmed.
-            self.transport.resumeProducing()
-            self.transport.loseWriteConnection()
+            self.transport.abortConnection()

@@ -39,6 +39,21 @@ ack = true
 _FRAME, _ACK = bytes.fromhex("01010448"), b"\x06"
 
 
+#: What Python does at its start where a disk does not answer to a sink that is called "files".
+_HANGING = """
+import os, threading, time
+
+fsync = os.fsync
+
+def hang(descriptor):
+    while "sensord-files" in threading.current_thread().name:
+        time.sleep(1)
+    fsync(descriptor)
+
+os.fsync = hang
+"""
+
+
 class OperatorTestCase(DaemonTestCase):
     """
     A daemon with one listener.
@@ -200,9 +215,9 @@ class StopTests(OperatorTestCase):
         """
         A disk that does not answer to a sink does not keep the daemon from ending in order.
         """
-        folder = self.folder / "Data"
-        folder.mkdir()
-        os.mkfifo(folder / ".sensord-files.json.new")  # who opens it waits for a reader
+        (self.folder / "sitecustomize.py").write_text(_HANGING, encoding="utf-8")
+        self.addCleanup(os.environ.pop, "PYTHONPATH", None)
+        os.environ["PYTHONPATH"] = str(self.folder.absolute())
         daemon = self.launch(more="[[sinks]]\nname = 'files'\nkind = 'csv'\ninterval = 0.01\n")
         self.store(daemon, 10)
         self.rest(0.5)
