@@ -40,6 +40,7 @@ class BrokerSettings(Struct, frozen=True, forbid_unknown_fields=True):
 
     @ivar broker: C{tcp:<host>:<port>} or C{tls:<host>:<port>}; the port may be left out.
     @ivar user: empty is none.
+    @ivar password: of the user.
     @ivar ca: a file with the certificates that the broker's is checked against; empty are those of
         the system.
     @ivar cert: a file with our certificate; empty is none.

@@ -18,6 +18,7 @@ from msgspec import Struct, json
 
 from sensord import __version__, letters, remote
 from sensord.config import ConfigError, Settings, load
+from sensord.convert.command import convert
 from sensord.devices import Devices
 from sensord.hubs.toolbox import hubs
 from sensord.quarantine import redecode
@@ -27,6 +28,7 @@ from sensord.store.audit import audit
 from sensord.store.database import Database
 from sensord.store.schema import StoreError, connect
 from sensord.text import FORMATS, balance, details, iso, moment, plain, redecoded, table
+from sensord.web.toolbox import passwd
 
 _CONFIG = Path("sensord.toml")
 _DATABASE = Path("sensord.sqlite")
@@ -148,7 +150,7 @@ def main(
     ctx.obj = Toolbox(config, database, socket)
 
 
-for _command in (*remote.COMMANDS, *letters.COMMANDS, hubs, simulate):
+for _command in (*remote.COMMANDS, *letters.COMMANDS, convert, hubs, passwd, simulate):
     main.add_command(_command)
 
 

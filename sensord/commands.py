@@ -73,8 +73,7 @@ class Commands(Service):
         self._store = store
         self._presence = presence
         self._downlink = downlink
-        ttl = span(settings.ttl)
-        self._ttl = ttl if ttl is not None and ttl < _LONGEST else None
+        self._ttl = _ttl(settings)
         self._followers: list[Follower] = []
         self._waiting = Waiting(clock, presence.now, self._late, settings.max_waiting)
         self._last: dict[str, dict[str, float]] = {}
@@ -107,6 +106,28 @@ class Commands(Service):
             else:
                 self._waiting.add(delivery)
         self._finish([*changed, *self._reach(self._waiting)])
+
+    async def revise(self, downlink: Downlink, settings: CommandSettings) -> None:
+        """
+        Go on with other descriptions and settings. What waits and could never be sent by them is
+        refused.
+
+        @raise StoreError: if the database cannot be read; the rest is done then.
+        """
+        self._downlink, self._ttl = downlink, _ttl(settings)
+        self._waiting.allow(settings.max_waiting)
+        changed = []
+        for delivery in self._waiting.all():
+            try:
+                self._encode(delivery)
+            except Unsendable as error:
+                self._waiting.remove(delivery)
+                changed.append(self._became(delivery, "refused", str(error)))
+        self._finish(changed)
+        fresh = downlink.packed - self._last.keys()
+        if fresh:
+            last = await self._store.read(lambda connection: mailbox.last(connection, fresh))
+            self._last = {**last, **self._last}
 
     def stopService(self) -> Deferred[None]:
         """
@@ -194,7 +215,7 @@ class Commands(Service):
         fates = {each.id: each for each in changed}
         parts = [fates.get(each.id, each) for each in entered]
         if address == ALL and parts[0].address != ALL:
-            return _together(parts, variable)
+            return mailbox.together(parts, ALL, variable)
         return parts[0]
 
     def _drafts(self, address: str, variable: str, value: float, who: str) -> Sequence[Delivery]:
@@ -367,20 +388,9 @@ class Commands(Service):
         return int(self._presence.now() * 1e6)
 
 
-def _together(parts: Sequence[Delivery], variable: str) -> Delivery:
+def _ttl(settings: CommandSettings) -> float | None:
     """
-    What became of a command that went to many: it was sent if one was.
-
-    @param variable: as it was given.
+    How many seconds a command waits; L{None} is for ever.
     """
-    order: Sequence[State] = ("sent", "pending", "expired", "refused")
-    best = min(parts, key=lambda part: order.index(part.state))
-    return structs.replace(
-        best,
-        id=0,
-        address=ALL,
-        variable=variable,
-        changed=max(part.changed for part in parts),
-        expires=None,
-        parts=tuple(parts),
-    )
+    ttl = span(settings.ttl)
+    return ttl if ttl is not None and ttl < _LONGEST else None

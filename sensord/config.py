@@ -5,6 +5,7 @@ line that names the file, the table and the key.
 
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,11 +16,13 @@ from sensord import outlets, wires
 from sensord.hubs.settings import HubsSettings
 from sensord.listeners import ListenerSettings
 from sensord.outlets import CsvSettings, MqttSettings, SinkSettings
+from sensord.pushes import mountFaults
 from sensord.settings import (
     CommandSettings,
     ControlSettings,
     DeviceSettings,
     ManholeSettings,
+    RemoteSettings,
     Secret,
     StoreSettings,
     ThresholdSettings,
@@ -29,6 +32,7 @@ from sensord.settings import (
     twice,
 )
 from sensord.tables import Choices, build, meant
+from sensord.web.settings import WebSettings
 from sensord.wires import (
     FrameSettings,
     LineSettings,
@@ -56,6 +60,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     """
     All of it.
 
+    @ivar watch: whether a file of it that has changed is read again at once.
     @ivar tags: kept with each series; those of its device go before them.
     """
 
@@ -69,9 +74,12 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     devices: tuple[DeviceSettings, ...] = ()
     thresholds: tuple[ThresholdSettings, ...] = ()
     sinks: tuple[SinkSettings, ...] = ()
+    watch: bool = False
     tags: dict[str, str] = {}
     commands: CommandSettings = CommandSettings()
     control: ControlSettings = ControlSettings()
+    remote: RemoteSettings = RemoteSettings()
+    web: WebSettings | None = None
     manhole: ManholeSettings | None = None
     hubs: HubsSettings | None = None
 
@@ -92,6 +100,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
             yield f'[[devices]] "{address}" address: is described twice'
         for name in twice(device.name for device in self.devices if device.name):
             yield f'[[devices]] "{name}" name: is used twice'
+        yield from mountFaults(self.listeners, self.web)
         listeners = {listener.name: listener for listener in self.listeners}
         for device in self.devices:
             name, slash, id = device.address.partition("/")
@@ -117,25 +126,99 @@ STOCK = (
     ValueSettings("temperature", "H", scale=0.0026812744140625, offset=-46.85, unit="°C"),
 )
 
-#: With no configuration file: everything on loopback, and the stock device is known.
-DEFAULTS = Settings(devices=(DeviceSettings("weather/1", values=STOCK),))
+#: With no configuration file: everything on loopback, the page too, and the stock device is known.
+DEFAULTS = Settings(devices=(DeviceSettings("weather/1", values=STOCK),), web=WebSettings())
+
+
+class _Additions(Struct, frozen=True, forbid_unknown_fields=True):
+    """
+    What a file in the folder L{ADDITIONS} may have.
+    """
+
+    devices: tuple[DeviceSettings, ...] = ()
+
+
+#: The folder beside the configuration file whose C{*.toml} describe further devices, each in a file
+#: of its own as the page writes it.
+ADDITIONS = "devices.d"
 
 
 def load(path: Path) -> Settings:
     """
-    Read a configuration file.
+    Read a configuration file, and the descriptions in the folder beside it.
 
     @raise ConfigError: with every fault in it, or when it cannot be read.
     """
+    settings = parse(read(path), path.name, path.parent)
+    return located(extended(settings, path.parent / ADDITIONS), path.parent)
+
+
+def standard(settings: Settings, folder: Path) -> Settings:
+    """
+    Settings that hold without a configuration file, and what is described in the folder
+    L{ADDITIONS}, which goes before what they describe themselves.
+
+    @param folder: where the configuration file would be.
+    @raise ConfigError: with every fault in those descriptions.
+    """
+    bare = extended(structs.replace(settings, devices=()), folder / ADDITIONS)
+    taken = {one.address for one in bare.devices} | {one.name for one in bare.devices}
+    stock = (one for one in settings.devices if not taken & {one.address, one.label})
+    return structs.replace(bare, devices=(*stock, *bare.devices))
+
+
+def extended(settings: Settings, folder: Path) -> Settings:
+    """
+    The same settings, and all devices that are described in a folder.
+
+    @raise ConfigError: with every fault in its files.
+    """
+    faults: list[str] = []
+    added: list[tuple[str, tuple[DeviceSettings, ...]]] = []
+    for path in additions(folder):
+        source, found = f"{folder.name}/{path.name}", list[str]()
+        if (one := build(read(path), _Additions, found)) is not None and not found:
+            added.append((source, one.devices))
+        faults += (f"{source}: {fault}" for fault in found)
+    whole = _with(settings, *(devices for _source, devices in added))
+    if any(whole.faults()):  # which of the files is it?
+        for source, devices in added:
+            known = set(settings.faults())
+            settings = _with(settings, devices)
+            faults += (f"{source}: {fault}" for fault in settings.faults() if fault not in known)
+    if faults:
+        raise ConfigError(faults)
+    return whole
+
+
+def _with(settings: Settings, *added: tuple[DeviceSettings, ...]) -> Settings:
+    return structs.replace(settings, devices=(*settings.devices, *chain.from_iterable(added)))
+
+
+def additions(folder: Path) -> list[Path]:
+    """
+    The files with further descriptions.
+
+    @raise ConfigError: if the folder is there and cannot be read.
+    """
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        return sorted(path for path in folder.iterdir() if path.suffix == ".toml")
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise ConfigError([f"{folder}: {error.strerror or error}"]) from error
+
+
+def read(path: Path) -> dict[str, Any]:
+    """
+    The tables of a TOML file.
+
+    @raise ConfigError: if it cannot be read, or is none.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError([f"{path}: {getattr(error, 'strerror', None) or error}"]) from error
-    try:
-        document = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ConfigError([f"{path}: {error}"]) from error
-    return located(parse(document, path.name, path.parent), path.parent)
 
 
 def located(settings: Settings, folder: Path) -> Settings:

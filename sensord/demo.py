@@ -56,6 +56,7 @@ SETTINGS = Settings(
     store=StoreSettings(path="sensord-demo.sqlite"),
     listeners=(*DEFAULTS.listeners, RadioSettings("radio", "rfm2pi", _PORT)),
     devices=tuple(_devices()),
+    web=DEFAULTS.web,
 )
 
 

@@ -17,6 +17,7 @@ from sensord.settings import DeviceSettings, ThresholdSettings, bound
 from sensord.sources import Source, byField, byOrder, byPlace
 from sensord.sources.frames import FrameSource
 from sensord.sources.packets import PacketSource
+from sensord.sources.push import PushSource
 from sensord.sources.radio import RSSI, RadioSource
 from sensord.sources.texts import LineSource, MessageSource
 from sensord.sources.topics import TopicSource
@@ -58,6 +59,20 @@ class Description(Struct, frozen=True):
     thresholds: tuple[tuple[str, str, float], ...] = ()
 
 
+class _Book:
+    """
+    The descriptions of one configuration. It never changes: what asks on another thread while there
+    comes a new one sees either the one or the other.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.listeners = {listener.name: listener for listener in settings.listeners}
+        self.byAddress = {device.address: device for device in settings.devices}
+        self.byLabel = {device.label: device for device in settings.devices}
+        self.thresholds = settings.thresholds
+        self.tags = settings.tags
+
+
 class Devices:
     """
     All descriptions of the configuration.
@@ -67,34 +82,37 @@ class Devices:
     """
 
     def __init__(self, settings: Settings, now: Callable[[], float] = time.time) -> None:
-        self._listeners = {listener.name: listener for listener in settings.listeners}
-        self._byAddress = {device.address: device for device in settings.devices}
+        self._book = _Book(settings)
         self.presence = Presence(self.label, now, self._interval)
-        self._byLabel = {device.label: device for device in settings.devices}
-        self._thresholds = settings.thresholds
-        self._tags = settings.tags
+
+    def revise(self, settings: Settings) -> None:
+        """
+        Hold by another configuration from now on. What decodes frames holds by the one that it was
+        made with: it has to be made anew.
+        """
+        self._book = _Book(settings)
+        self.presence.revise()
 
     def source(self, listener: ListenerSettings, arrivals: Arrivals) -> Source:
         """
         What decodes the frames of a listener.
         """
-        return SOURCES[listener.wire](listener, self._byAddress, arrivals, self.presence)
+        return SOURCES[listener.wire](listener, self._book.byAddress, arrivals, self.presence)
 
     def label(self, address: str) -> str:
         """
         What the readings of a device are called by, given its address.
         """
-        settings = self._byAddress.get(address)
+        settings = self._book.byAddress.get(address)
         return settings.label if settings is not None else address
 
     def describe(self, device: str, name: str) -> Description:
         """
         What is known of the series C{name} of the device with the name or address C{device}.
         """
-        settings = (
-            self._byLabel.get(device) or self._byAddress.get(device) or DeviceSettings(device)
-        )
-        listener = self._listeners.get(settings.address.partition("/")[0])
+        book = self._book
+        settings = book.byLabel.get(device) or book.byAddress.get(device) or DeviceSettings(device)
+        listener = book.listeners.get(settings.address.partition("/")[0])
         wire = listener.wire if listener else ""
         form = _form(listener)
         described = _FIELDS.get(wire, byField)(settings.values)
@@ -112,25 +130,30 @@ class Devices:
             wire=wire,
             field=field,
             unit=unit,
-            tags={**self._tags, **settings.tags},
-            thresholds=self._bounds(device, name, field if original and form == "poe" else ""),
+            tags={**book.tags, **settings.tags},
+            thresholds=_bounds(
+                book.thresholds, device, name, field if original and form == "poe" else ""
+            ),
         )
 
     def _interval(self, address: str) -> float | None:
-        settings = self._byAddress.get(address)
+        settings = self._book.byAddress.get(address)
         return None if settings is None else settings.interval
 
-    def _bounds(self, device: str, name: str, field: str) -> tuple[tuple[str, str, float], ...]:
-        """
-        The bounds that the configuration gives a series, or else those of the original.
 
-        @param field: what the original calls it; empty if it has no say.
-        """
-        rule = _rule(self._thresholds, device, name) or _rule(_POE_THRESHOLDS, device, field)
-        if rule is None:
-            return ()
-        texts = (("critical", rule.critical), ("warning", rule.warning))
-        return tuple((status, *bound(text)) for status, text in texts if text)
+def _bounds(
+    rules: Sequence[ThresholdSettings], device: str, name: str, field: str
+) -> tuple[tuple[str, str, float], ...]:
+    """
+    The bounds that the configuration gives a series, or else those of the original.
+
+    @param field: what the original calls it; empty if it has no say.
+    """
+    rule = _rule(rules, device, name) or _rule(_POE_THRESHOLDS, device, field)
+    if rule is None:
+        return ()
+    texts = (("critical", rule.critical), ("warning", rule.warning))
+    return tuple((status, *bound(text)) for status, text in texts if text)
 
 
 def _form(listener: ListenerSettings | None) -> str:
@@ -177,4 +200,5 @@ SOURCES: dict[str, Callable[[Any, Mapping[str, DeviceSettings], Arrivals, Presen
     "serial": LineSource,
     "rfm2pi": RadioSource,
     "mqtt": TopicSource,
+    "http": PushSource,
 }

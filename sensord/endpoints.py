@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
-from twisted.internet.endpoints import serverFromString
+from twisted.internet.endpoints import AdoptedStreamServerEndpoint, serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import (
     IAddress,
@@ -20,7 +20,8 @@ from twisted.internet.interfaces import (
 from twisted.python.failure import Failure
 
 from sensord.config import ConfigError, Settings
-from sensord.listeners import ListenerSettings, PortSettings
+from sensord.inherited import Inherited
+from sensord.listeners import DoorSettings, ListenerSettings
 from sensord.wires import RadioSettings
 
 #: Connections that may wait to be accepted, unless the string says so itself. Twisted has 50; when
@@ -28,8 +29,8 @@ from sensord.wires import RadioSettings
 #: try again after a whole second, which costs those with batteries.
 _BACKLOG = 1024
 
-#: How faults call the endpoint string of the manhole.
-MANHOLE = "[manhole] listen"
+#: How faults call the endpoint strings of the doors for operators.
+MANHOLE, WEB = "[manhole] listen", "[web] listen"
 
 
 class PortError(CannotListenError):
@@ -56,12 +57,14 @@ def named(settings: Settings) -> Iterator[tuple[str, str]]:
     The endpoint strings of a configuration, each with the table and the key that it stands at.
     """
     for listener in settings.listeners:
-        if isinstance(listener, PortSettings):
+        if isinstance(listener, DoorSettings) and listener.listen:
             yield listener.listen, key(listener, "listen")
         if isinstance(listener, RadioSettings) and listener.repeater:
             yield listener.repeater, key(listener, "repeater")
     if settings.manhole is not None:
         yield settings.manhole.listen, MANHOLE
+    if settings.web is not None:
+        yield settings.web.listen, WEB
 
 
 def key(listener: ListenerSettings, name: str) -> str:
@@ -87,7 +90,11 @@ def endpoint(reactor: Any, text: str, key: str) -> IStreamServerEndpoint:
             raise ValueError("nobody comes by the terminal")
         waiting = f":backlog={_BACKLOG}" if port and "backlog=" not in text else ""
         made: IStreamServerEndpoint = serverFromString(reactor, text + waiting)
+        if isinstance(made, AdoptedStreamServerEndpoint):
+            made = Inherited(reactor, made.fileno, made.addressFamily)
     except Exception as error:  # each kind of endpoint raises what it likes
+        if text.startswith("systemd:") and isinstance(error, LookupError):
+            error = LookupError("systemd has passed no such socket")
         raise _fault(text, key, error) from error
     return made
 

@@ -4,43 +4,37 @@ The gateway: everything wired together, started and stopped in order.
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from hashlib import sha256
 from pathlib import Path
-from socket import gethostname
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
+from twisted.internet.defer import Deferred, DeferredLock, gatherResults, maybeDeferred
+from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 
+from sensord.changes import difference, kept
 from sensord.commands import Commands
-from sensord.config import DEFAULTS, Settings, parse
+from sensord.config import DEFAULTS, ConfigError, Settings, parse
 from sensord.devices import Devices
+from sensord.doors import Doors
 from sensord.downlink import Downlink
-from sensord.listeners import ListenerSettings, PortSettings
-from sensord.outlets import SinkSettings
-from sensord.protocols.inlet import Inlet
-from sensord.protocols.listener import Listener
-from sensord.protocols.mqtt import Subscriber
-from sensord.protocols.port import PortFactory
-from sensord.protocols.radio import RadioLink
-from sensord.protocols.registrar import Registrar
-from sensord.protocols.serial import SerialLink
-from sensord.protocols.stream import AnsweringProtocol, StreamProtocol
-from sensord.protocols.websocket import WebSocketProtocol
+from sensord.hubs.plan import own
+from sensord.inward import Inward
+from sensord.outward import Outward
 from sensord.reading import Arrivals
-from sensord.sinks import kinds, strays
-from sensord.sinks.outbox import Outbox
-from sensord.sources.topics import TopicSource
+from sensord.reloading import Origin, Reloader
+from sensord.sinks import strays
 from sensord.store.database import Database
-from sensord.store.service import Store
+from sensord.store.service import Run, Store
 from sensord.watch import Watch
-from sensord.wire.topics import Pattern
-from sensord.wires import WIRES, RadioSettings, SerialSettings, SubscriberSettings
 from sensord.worker import Worker
 
 if TYPE_CHECKING:
     from sensord.hubs.manager import Manager
+
+
+#: What can go wrong when settings are put into effect that are good in themselves.
+TROUBLE = (ConfigError, CannotListenError, OSError)
 
 
 class Gateway(Service):
@@ -51,12 +45,15 @@ class Gateway(Service):
     @param settings: the configuration, or plain tables of the same shape as the file.
     @param worker: makes what runs blocking calls.
     @param now: the time of day, in seconds since the epoch; by default, the reactor's.
+    @param origin: the files that the settings were read from; L{None} if they are not to be read
+        anew.
     @ivar store: the storage service: C{record}, C{follow}, C{latest}, C{history}.
     @ivar presence: who was heard when, and who can be reached.
     @ivar commands: sends values down to devices: C{send}, C{list}, C{follow}.
     @ivar listeners: the ways in, by name.
     @ivar sinks: the ways out, by name.
     @ivar hubs: the hub manager; L{None} without one.
+    @ivar reloader: reads the settings anew; L{None} if they have no origin.
     """
 
     name = "sensord"
@@ -68,19 +65,22 @@ class Gateway(Service):
         settings: Settings | Mapping[str, Any] = DEFAULTS,
         worker: Callable[[Any, str], Worker] = Worker,
         now: Callable[[], float] | None = None,
+        origin: Origin | None = None,
     ) -> None:
         if not isinstance(settings, Settings):
             settings = parse(settings)
         self._reactor = reactor
         self._now = now or reactor.seconds
         self._worker = partial(worker, reactor)
-        self._writer, self._reader = self._worker("sensord-writer"), self._worker("sensord-reader")
-        self._workers = [self._writer, self._reader]
+        writer, reader = self._worker("sensord-writer"), self._worker("sensord-reader")
+        self._workers = [writer, reader]
         self.hubs: Manager | None = None
+        self._whole = settings
         if settings.hubs is not None:
             settings = self._manage(settings)
         self.settings = settings
-        self._arrivals = Arrivals(self._now)
+        self._turns = DeferredLock()
+        self.reloader = None if origin is None else Reloader(reactor, self, origin)
         self._devices = Devices(settings, self._now)
         self.presence = self._devices.presence
         self._database = Database(
@@ -89,8 +89,8 @@ class Gateway(Service):
         self.store = Store(
             reactor,
             self._database,
-            self._writer.run,
-            self._reader.run,
+            writer.run,
+            reader.run,
             settings.store,
             self._now,
         )
@@ -98,9 +98,19 @@ class Gateway(Service):
         self.commands = Commands(
             reactor, self.store, self.presence, Downlink(settings), settings.commands
         )
-        self.listeners = {one.name: self._way(one) for one in settings.listeners}
-        self.sinks = {one.name: self._outbox(one) for one in settings.sinks}
-        self._doors = self._build()
+        self._inward = Inward(
+            reactor,
+            settings.listeners,
+            self._devices,
+            Arrivals(self._now),
+            self.store,
+            self._database.path,
+            writer.run,
+        )
+        self.listeners = self._inward.ways
+        self._outward = Outward(reactor, settings.sinks, self.presence, self.store, self._worker)
+        self.sinks = self._outward.sinks
+        self._doors = Doors(reactor, self, settings, self._hire)
 
     def startService(self) -> None:
         """
@@ -113,6 +123,7 @@ class Gateway(Service):
         """
         for worker in self._workers:
             worker.start()
+        self._outward.start()
         try:
             self.store.startService()
             self._log.info(
@@ -123,8 +134,8 @@ class Gateway(Service):
             # The doors before the commands: a second daemon on one database fails at the socket of
             # the first, and must not send again what that one is about to send.
             # Hubs last: what has a process of its own is not to be begun in vain.
-            first = (*self._doors, self._watch, self.commands)
-            last = () if self.hubs is None else (self.hubs,)
+            first = (*self._doors.services, self._watch, self.commands)
+            last = [one for one in (self.hubs, self.reloader) if one is not None]
             ways = (*self.sinks.values(), *self.listeners.values())
             for service in (*first, *ways, *last):
                 service.startService()
@@ -136,6 +147,52 @@ class Gateway(Service):
             lambda failure: self._log.warn("{error}", error=failure.value)
         )
 
+    def reload(self, settings: Settings) -> Deferred[list[str]]:
+        """
+        Go on with other settings: what is as before goes on as it is. What cannot change while it
+        runs stays.
+
+        @return: fires with what has changed, a line each, as soon as it is in effect. It fails with
+            L{ConfigError} if something of it cannot be: then all is as it was before.
+        """
+        return self._turns.run(lambda: Deferred.fromCoroutine(self._reload(settings)))
+
+    async def _reload(self, settings: Settings) -> list[str]:
+        if not self.running:
+            raise ConfigError(["the daemon is stopping"])
+        before, lines = self._whole, difference(self._whole, settings)
+        if not lines:
+            return lines
+        try:
+            await self._apply(kept(before, settings))
+        except Exception as error:
+            try:
+                await self._apply(before)
+            except TROUBLE as again:
+                self._log.error("not all is as it was before: {error}", error=again)
+            if isinstance(error, TROUBLE):
+                raise ConfigError(getattr(error, "faults", [str(error)])) from error
+            raise
+        return lines
+
+    async def _apply(self, settings: Settings) -> None:
+        """
+        Put settings into effect, whatever those before were.
+        """
+        self._whole, self.settings = settings, own(settings)
+        settings = self.settings
+        self._devices.revise(settings)
+        await self._inward.change(settings.listeners)
+        await self._outward.change(settings.sinks)
+        await self._doors.change(settings)
+        if self.hubs is not None:
+            await self.hubs.revise(self._whole)
+        try:
+            await self.commands.revise(Downlink(settings), settings.commands)
+            await self.store.revise(settings.store)
+        except Exception as error:  # it is up to date as soon as it can be written again
+            self._log.warn("the database does not say what is new: {error}", error=error)
+
     def stopService(self) -> Deferred[None]:
         """
         Close the ports, store what came in, answer for it, close the database.
@@ -143,11 +200,11 @@ class Gateway(Service):
         @return: fires when all of that is done.
         """
         super().stopService()
-        return Deferred.fromCoroutine(self._stop())
+        return self._turns.run(lambda: Deferred.fromCoroutine(self._stop()))
 
     async def _stop(self) -> None:
         ways = list(self.listeners.values())
-        await gatherResults([maybeDeferred(door.stopService) for door in self._doors])
+        await gatherResults([maybeDeferred(door.stopService) for door in self._doors.services])
         self.store.archive.interrupt()  # nobody waits for the answers any more
         inner = [way for way in ways if way.running]
         hubs = [] if self.hubs is None else [self.hubs]
@@ -157,6 +214,7 @@ class Gateway(Service):
         await gatherResults([sink.stopService() for sink in self.sinks.values()])
         await self.store.stopService()
         await gatherResults([Deferred.fromCoroutine(way.disconnect()) for way in ways])
+        self._outward.stop()
         for worker in reversed(self._workers):
             worker.stop()
 
@@ -167,66 +225,13 @@ class Gateway(Service):
         """
         hubs = () if self.hubs is None else (self.hubs,)
         ways = (*hubs, *self.listeners.values(), *self.sinks.values())
-        for service in (*ways, *self._doors, self.commands, self._watch):
+        for service in (*ways, *self._doors.services, self.commands, self._watch):
             if service.running:
                 service.stopService()
+        self._outward.stop()
         for worker in reversed(self._workers):
             worker.stop()
         self._database.close()  # what was still to be written has opened it again
-
-    def _way(self, settings: ListenerSettings) -> Listener | SerialLink | Subscriber:
-        """
-        One way in.
-        """
-        parser = partial(WIRES[settings.wire].parser, settings)
-        inlet = Inlet(
-            settings.name,
-            self._devices.source(settings, self._arrivals),
-            self.store.account(settings.name),
-            self.presence,
-            self._reactor,
-        )
-        way: Listener | SerialLink | Subscriber
-        match settings:
-            case SubscriberSettings():
-                way = self._subscriber(settings, inlet)
-            case RadioSettings():
-                way = RadioLink(self._reactor, settings, inlet, parser)
-            case SerialSettings():
-                way = SerialLink(self._reactor, settings, inlet, parser)
-            case PortSettings():
-                link = _link(settings)
-                factory = PortFactory(settings, parser, inlet, self._reactor, link)
-                way = Listener(self._reactor, settings, factory)
-        self.store.watch(way.steer)
-        return way
-
-    def _subscriber(self, settings: SubscriberSettings, inlet: Inlet) -> Subscriber:
-        """
-        A way in by a broker.
-        """
-        database = self._database.path.absolute()
-        digest = sha256(f"{gethostname()}:{database}".encode()).hexdigest()[:12]
-        registrar, source = None, inlet.source
-        if isinstance(source, TopicSource) and source.registry is not None:
-            stem = Pattern(settings.topic).stem
-            registrar = Registrar(source.registry, stem, inlet, self._writer.run)
-        identity = f"sensord-{settings.name}-{digest}"
-        return Subscriber(self._reactor, settings, inlet, identity, registrar)
-
-    def _outbox(self, settings: SinkSettings) -> Outbox:
-        """
-        One way out.
-        """
-
-        def interval(address: str) -> float:
-            record = self.presence.get(address)
-            return record.interval if record is not None else 0.0
-
-        worker = self._worker(f"sensord-{settings.name}")  # a share that hangs holds up nobody else
-        self._workers.append(worker)
-        sink = kinds.SINKS[settings.kind](self._reactor, settings, worker.run, interval, self._now)
-        return Outbox(self._reactor, self.store, sink, settings)
 
     def _manage(self, settings: Settings) -> Settings:
         """
@@ -235,48 +240,16 @@ class Gateway(Service):
         @return: the settings of this gateway itself.
         """
         from sensord.hubs.manager import Manager
-        from sensord.hubs.plan import own
 
-        worker = self._worker("sensord-hubs")
-        self._workers.append(worker)
-        self.hubs = Manager(self._reactor, settings, worker.run, self._now)
+        self.hubs = Manager(self._reactor, settings, self._hire("sensord-hubs"), self._now)
         return own(settings)
 
-    def _build(self) -> list[Service]:
+    def _hire(self, name: str) -> Run:
         """
-        The doors for operators: those that are wanted. What they are made of takes long to import.
+        Have somebody more for blocking calls, also while it runs.
         """
-        settings, doors = self.settings, list[Service]()
-        if settings.control.socket:
-            from sensord.control.api import Api
-            from sensord.control.service import Control
-
-            api = Api(
-                self._reactor,
-                settings,
-                self.presence,
-                self.store,
-                self.commands,
-                self.listeners,
-                self.sinks,
-                self.hubs,
-            )
-            path = Path(settings.store.path).parent / settings.control.socket
-            doors.append(Control(self._reactor, path, api))
-        if settings.manhole is not None:
-            from sensord.manhole.namespace import namespace, vocabulary
-            from sensord.manhole.service import Manhole
-
-            names = namespace(self)
-            words = vocabulary(self, self._reactor)
-            doors.append(Manhole(self._reactor, settings.manhole, names, words))
-        return doors
-
-
-def _link(settings: PortSettings) -> Callable[[PortFactory, str, Any], StreamProtocol]:
-    """
-    What makes the connections of a port.
-    """
-    if settings.wire == "websocket":
-        return partial(WebSocketProtocol, ack=settings.ack)
-    return AnsweringProtocol if settings.ack else StreamProtocol
+        worker = self._worker(name)
+        self._workers.append(worker)
+        if self.running:
+            worker.start()
+        return worker.run

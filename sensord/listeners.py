@@ -38,7 +38,7 @@ class ListenerSettings(Struct, frozen=True, forbid_unknown_fields=True):
             yield "whitening, transmit, sleeps: are for radio nodes"
 
 
-class PortSettings(ListenerSettings, frozen=True):
+class DoorSettings(ListenerSettings, frozen=True):
     """
     A listener that devices connect to.
 
@@ -47,14 +47,12 @@ class PortSettings(ListenerSettings, frozen=True):
     @ivar idle_timeout: seconds without a complete frame after which a peer is disconnected;
         0 is never.
     @ivar allow: the networks that may connect, in CIDR form; empty is all.
-    @ivar ack: whether each frame is answered, after its commit.
     """
 
     listen: str
     max_connections: Count = 1000
     idle_timeout: Seconds = 60.0
     allow: tuple[str, ...] = ()
-    ack: bool = False
 
     @property
     def networks(self) -> list[Network]:
@@ -70,3 +68,13 @@ class PortSettings(ListenerSettings, frozen=True):
         yield from super().faults()
         for text in self.allow:
             yield from wrong("allow", network, text)
+
+
+class PortSettings(DoorSettings, frozen=True):
+    """
+    One to which they send frames.
+
+    @ivar ack: whether each frame is answered, after its commit.
+    """
+
+    ack: bool = False

@@ -128,6 +128,7 @@ class InfluxSettings(SinkSettings, frozen=True):
     @ivar url: where it is, e.g. C{http://localhost:8086}.
     @ivar database: of 1.x, and of what is compatible with it.
     @ivar user: of 1.x; empty if nobody is asked.
+    @ivar password: of the user.
     @ivar create: whether the database is created if it is missing.
     @ivar bucket: of 2.x, in place of a database.
     @ivar org: the organisation of 2.x.

@@ -114,6 +114,17 @@ class Record(Struct, gc=False, eq=False):
         self.heard = time
         self.received += messages
 
+    def settle(self, interval: float) -> None:
+        """
+        Its description says how many seconds lie between what it sends.
+
+        @param interval: 0 if it does not say so, or not any more.
+        """
+        if interval:
+            self.interval, self.declared, self.settled = interval, True, True
+        elif self.settled:
+            self.interval, self.declared, self.settled = 0.0, False, False
+
     def declare(self, interval: float) -> None:
         """
         It says itself how many seconds lie between what it sends.
@@ -224,6 +235,20 @@ class Presence:
             record.name = self._name(record.address)
             self._admit(record, MAX_STRANGERS // 2)
 
+    def revise(self) -> None:
+        """
+        The descriptions are not what they were: see anew what devices are called, how often they
+        send, and which of them are strangers. None is forgotten by this.
+        """
+        self._strangers.clear()
+        self._crowded.clear()
+        for record in self._records.values():
+            record.name = self._name(record.address)
+            expected = self._expected(record.address)
+            record.settle(expected or 0.0)
+            if expected is None:
+                self._strangers[record.address.partition("/")[0]] += 1
+
     def arrive(self, address: str, link: Link) -> None:
         """
         A device can be reached by a link, also when it could be before: it was heard there.
@@ -322,8 +347,7 @@ class Presence:
         """
         expected = self._expected(record.address)
         if expected:
-            record.declare(expected)
-            record.settled = True
+            record.settle(expected)
         elif expected is None:
             listener = record.address.partition("/")[0]
             if self._strangers[listener] >= most:

@@ -16,8 +16,9 @@ from sensord.reading import Arrivals, Intake
 from sensord.store.archive import Archive, Held
 from sensord.store.database import Database, Part
 from sensord.store.schema import StoreError
-from sensord.wire import Skipped
-from sensord.wires import WIRES
+from sensord.wire import Skipped, esp8266, rfm2pi, topics
+from sensord.wire.topics import Pattern
+from sensord.wires import WIRES, SubscriberSettings
 
 #: How many frames share a transaction: the daemon must not wait long for its own.
 _BATCH = 100
@@ -61,7 +62,7 @@ def redecode(
     resolved = readings = 0
     left: dict[int, str] = {}
     for name, queue in frames.items():
-        decoded = _decode(settings, listeners.get(name), queue)
+        decoded = decode(settings, listeners.get(name), queue)
         wanted = (pair for pair in decoded if ids is None or pair[0].id in ids)
         while batch := list(islice(wanted, _BATCH)):
             good = [(held.id, intake) for held, intake in batch if isinstance(intake, Intake)]
@@ -74,12 +75,47 @@ def redecode(
     return Redecoded(resolved, readings, left)
 
 
-def _decode(
+class Addresses:
+    """
+    Whose the frames in quarantine are.
+
+    @param settings: with the listeners that they came by.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._listeners = {listener.name: listener for listener in settings.listeners}
+        self._patterns: dict[str, Pattern] = {}
+
+    def of(self, listener: str, wire: str, data: bytes) -> str:
+        """
+        The address with which a description would be of the device that has sent a frame; empty if
+        that cannot be told.
+
+        @param wire: the wire format that it is a frame of.
+        """
+        settings = self._listeners.get(listener)
+        if settings is None or settings.wire != wire:
+            return ""
+        parser = WIRES[wire].parser(settings)
+        match [*parser.feed(data), *parser.close()]:
+            case [esp8266.Packet(device=id)]:
+                return f"{listener}/{id}"
+            case [rfm2pi.Frame(node=id)]:
+                return f"{listener}/{id}"
+            case [topics.Message(topic=topic)] if isinstance(settings, SubscriberSettings):
+                if listener not in self._patterns:
+                    self._patterns[listener] = Pattern(settings.topic)
+                place = self._patterns[listener].match(topic)
+                return f"{listener}/{place.id}" if place is not None else ""
+        return ""
+
+
+def decode(
     settings: Settings, listener: ListenerSettings | None, queue: Sequence[Held]
 ) -> Iterator[tuple[Held, Intake | str]]:
     """
-    Decode all frames of a listener in their order. It has to be all, even where some are meant:
-    the time between two tells how fast the clock of their device runs.
+    Decode all frames of a listener, or of a device, in their order. It has to be all, even where
+    some are meant: the time between two tells how fast the clock of their device runs.
 
     @return: each with what it came to, or why it came to nothing.
     """

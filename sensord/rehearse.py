@@ -48,7 +48,7 @@ def _kinds() -> str:
     help="For rfm2pi: a symbolic link to the device file.",
 )
 @click.option("--key", default="", help="For lines: the key that each line has in it.")
-@click.option("--token", default="", help="For websocket: the token that each device shows.")
+@click.option("--token", default="", help="For websocket and http: the token that each shows.")
 @click.argument("target", required=False)
 def simulate(
     wire: str,

@@ -215,8 +215,26 @@ def tail(options: Options, device: str, name: str, asJson: bool) -> None:
     follow(lambda: asked.events(device=device, name=name), line)
 
 
+@click.command()
+@_asJson
+@click.pass_obj
+def reload(options: Options, asJson: bool) -> None:
+    """
+    Have the daemon read its configuration anew, and print what is different now. If there is a
+    fault in it, nothing changes.
+    """
+    answer = client(options).post("reload")
+    if asJson:
+        _show(answer)
+        return
+    for line in answer["changes"]:
+        click.echo(line)
+    if not answer["changes"]:
+        click.echo("nothing has changed", err=True)
+
+
 #: All of them.
-COMMANDS: Sequence[click.Command] = (devices, send, commands, listeners, sinks, tail)
+COMMANDS: Sequence[click.Command] = (devices, send, commands, listeners, sinks, tail, reload)
 
 
 def follow(

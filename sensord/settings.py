@@ -100,6 +100,9 @@ class ValueSettings(Struct, frozen=True, forbid_unknown_fields=True):
     @ivar type: for binary formats, how it is packed: one of L{packing.CODES}.
     @ivar field: for formats that name their values themselves, the name on the wire; for lines the
         place, from 1 on. Empty is C{name}, or the place in the description.
+    @ivar scale: what the number on the wire is multiplied by.
+    @ivar offset: what is added to that.
+    @ivar unit: what it is measured in, e.g. C{°C}; empty if that is unknown.
     """
 
     name: Label
@@ -122,6 +125,8 @@ class TransmitSettings(Struct, frozen=True, forbid_unknown_fields=True):
 
     @ivar name: the variable of a command.
     @ivar type: how it is packed: one of L{packing.CODES}.
+    @ivar scale: what the number in the frame is multiplied by, as in L{ValueSettings}.
+    @ivar offset: what is added to that.
     """
 
     name: Label
@@ -145,6 +150,7 @@ class DeviceSettings(Struct, frozen=True, forbid_unknown_fields=True):
     @ivar address: C{<listener>/<id on the wire>}.
     @ivar name: empty is the address.
     @ivar tags: kept with each of its series.
+    @ivar values: what its values are called and mean.
     @ivar whitening: for radio nodes: whether every byte is XORed with 0x55.
     @ivar transmit: for radio nodes: what they receive, in the order of the frame.
     @ivar sleeps: for radio nodes: whether one listens only right after it has sent something.
@@ -245,6 +251,18 @@ class ControlSettings(Struct, frozen=True, forbid_unknown_fields=True):
         """
         if "\0" in self.socket:
             yield "socket: has a NUL in it"
+
+
+class RemoteSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """
+    C{[remote]}: settings that come from elsewhere, with C{--config-emoncms}.
+
+    @ivar confirm: seconds in which a change has to prove itself: if no listener is up then, no
+        device was heard or no sink is moving, although that was so before, it is taken back. 0 is
+        to trust it.
+    """
+
+    confirm: Seconds = 60.0
 
 
 class ManholeSettings(Struct, frozen=True, forbid_unknown_fields=True):

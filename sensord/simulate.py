@@ -74,7 +74,7 @@ class Fleet(Service):
             this machine. For those behind a device file, where a symbolic link to it is kept.
         @param seed: makes what the devices measure the same each time.
         @param key: what each line has in it; empty is nothing.
-        @param token: what those that connect by WebSocket show; empty is nothing.
+        @param token: what those that connect by WebSocket or HTTP show; empty is nothing.
         @raise ValueError: if one of these is not possible.
         """
         if wire not in DEVICES:
@@ -244,8 +244,8 @@ def _fit(wire: str, key: str, token: str) -> None:
         raise ValueError(f"a key is for lines, not for {wire}")
     if key and not (len(key) == KEY_LENGTH and re.fullmatch("[!-~]+", key)):
         raise ValueError(f"a key is {KEY_LENGTH} printable ASCII characters without blanks")
-    if token and wire != "websocket":
-        raise ValueError(f"a token is for websocket, not for {wire}")
+    if token and wire not in ("websocket", "http"):
+        raise ValueError(f"a token is for websocket and http, not for {wire}")
     if not token.isprintable() or token != token.strip():
         raise ValueError("a token has no control characters, and no blanks around it")
 

@@ -15,16 +15,20 @@ from types import TracebackType
 from typing import Any, ClassVar, TextIO
 
 from twisted.application.service import IService, Service
-from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred, succeed
 from twisted.internet.error import CannotListenError, ReactorNotRunning
 from twisted.logger import Logger
 from twisted.python import usage
 
 from sensord import __version__, demo
 from sensord.clock import steady
-from sensord.config import DEFAULTS, ConfigError, Settings, dump, load
+from sensord.config import DEFAULTS, ConfigError, Settings, dump
 from sensord.gateway import Gateway
-from sensord.listeners import PortSettings
+from sensord.listeners import DoorSettings
+from sensord.notify import Notifier, summary
+from sensord.reloading import Origin, checked
+from sensord.station.service import Source, Station
+from sensord.station.translation import ALONE
 from sensord.store.schema import StoreError
 from sensord.supervision import STARTED, Leash
 
@@ -49,7 +53,10 @@ class Options(usage.Options):
         " before it says so, and passes them on. Without --config it reads ./sensord.toml if there"
         " is one; else it listens on loopback and stores in ./sensord.sqlite."
     )
-    optParameters: ClassVar = [["config", "c", None, "The configuration file."]]
+    optParameters: ClassVar = [
+        ["config", "c", None, "The configuration file."],
+        ["config-emoncms", None, None, "The URL of an emoncms that sets the radio and its keys."],
+    ]
     optFlags: ClassVar = [
         ["check", None, "Check the configuration, say what is wrong with it, and exit."],
         ["show-settings", None, "Print the settings in effect, and exit."],
@@ -58,6 +65,7 @@ class Options(usage.Options):
         ["supervised", None, "End when the standard input ends, as a hub manager wants it."],
     ]
     settings: Settings
+    origin: Origin | None = None
 
     def opt_version(self) -> None:
         """
@@ -74,9 +82,7 @@ class Options(usage.Options):
             print(files("sensord").joinpath("example.toml").read_text(encoding="utf-8"), end="")
             raise SystemExit(0)
         try:
-            self.settings = self._load()
-            if self["check"] or not self["show-settings"]:
-                _check(self.settings, Path(self["config"] or _CONFIG).name)
+            self.settings = self._load(self["check"] or not self["show-settings"])
         except ConfigError as error:
             raise SystemExit(str(error)) from error
         if self["show-settings"]:
@@ -86,29 +92,23 @@ class Options(usage.Options):
         if self["check"] or self["show-settings"]:
             raise SystemExit(0)
 
-    def _load(self) -> Settings:
+    def _load(self, check: bool) -> Settings:
+        """
+        @param check: whether to look also for what only shows when the settings are put to use.
+        """
+        from twisted.internet import reactor
+
         if self["config"] and self["demo"]:
             raise ConfigError(["--demo: brings its own settings, and takes no --config"])
-        if self["config"]:
-            return load(Path(self["config"]).absolute())
         if self["demo"]:
-            return demo.SETTINGS
-        return load(_CONFIG.absolute()) if _CONFIG.exists() else DEFAULTS
-
-
-def _check(settings: Settings, source: str) -> None:
-    """
-    Find what only shows when the settings are put to use.
-
-    @param source: what to call the settings.
-    @raise ConfigError: with all of it.
-    """
-    from twisted.internet import reactor
-
-    from sensord.check import faults
-
-    if found := faults(reactor, settings):
-        raise ConfigError([f"{source}: {fault}" for fault in found])
+            return checked(reactor, demo.SETTINGS, "--demo") if check else demo.SETTINGS
+        path = Path(self["config"] or _CONFIG)
+        if url := self["config-emoncms"]:
+            fallback = None if self["config"] else ALONE
+            self.origin = Source(reactor, Origin(reactor, path, fallback), url)
+        else:
+            self.origin = Origin(reactor, path, None if self["config"] else DEFAULTS)
+        return self.origin.load() if check else self.origin.read()
 
 
 class StartError(Exception):
@@ -137,6 +137,7 @@ class Daemon(Service):
     @param extras: services that run beside the gateway.
     @param terminal: where whoever starts it can read why it does not. It is closed.
     @param supervised: whether it ends with its standard input.
+    @param notifier: tells systemd how it is.
     """
 
     _log = Logger()
@@ -148,8 +149,10 @@ class Daemon(Service):
         extras: Sequence[Service],
         terminal: TextIO | None = None,
         supervised: bool = False,
+        notifier: Notifier | None = None,
     ) -> None:
         self.gateway = gateway
+        self._notifier = notifier or Notifier(reactor, str, {})
         self._reactor = reactor
         self._extras = extras
         self._terminal = terminal
@@ -157,6 +160,7 @@ class Daemon(Service):
         if supervised:
             self._leash = Leash(reactor, lambda: self._end("the supervisor is gone"))
         self._told: float | None = None
+        self._seated = False
         self._ending = False
         self._interrupt: Any = signal.SIG_DFL
 
@@ -175,26 +179,30 @@ class Daemon(Service):
         self._reactor.callWhenRunning(self._running)
 
     def _start(self) -> None:
-        listeners = self.gateway.settings.listeners
-        wanted = sum(one.max_connections for one in listeners if isinstance(one, PortSettings))
+        settings = self.gateway.settings
+        doors = [one for one in settings.listeners if isinstance(one, DoorSettings)]
+        wanted = sum(one.max_connections for one in doors if one.listen)
+        wanted += settings.web.max_connections if settings.web is not None else 0
         if wanted + _SPARE > (limit := _raiseLimit()):
             self._log.warn(
                 "max_connections are {wanted} together, but the system allows {limit} open files",
                 wanted=wanted,
                 limit=limit,
             )
+        self._seated = _seated()  # not before the fork, which parts with the terminal
         steady(self._reactor)
         if self._leash is not None:
             # At a terminal, Ctrl-C goes to all who run there: it is for the supervisor.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
         self._catch(signal.SIGTERM, signal.SIGHUP)
-        for extra in self._extras:
-            extra.startService()
         try:
+            for extra in self._extras:
+                extra.startService()
             self.gateway.startService()
         except (ConfigError, StoreError, CannotListenError) as error:
             for extra in self._extras:
-                extra.stopService()
+                if extra.running:
+                    extra.stopService()
             sys.excepthook = _explain
             raise self._failed(str(error)) from error
 
@@ -203,6 +211,7 @@ class Daemon(Service):
         Stop the gateway.
         """
         super().stopService()
+        self._notifier.stopService()
         if self._leash is not None:
             self._leash.stop()
         stopped = gatherResults([maybeDeferred(extra.stopService) for extra in self._extras])
@@ -224,8 +233,8 @@ class Daemon(Service):
     def _catch(self, *numbers: int) -> None:
         """
         Twisted's own way to end by SIGTERM is to die of it, which is no success to those who look
-        at exit codes. SIGHUP, which a terminal sends when it is closed, would end everything at
-        once: it is to end as SIGTERM does. Twisted sets its handlers when the reactor begins,
+        at exit codes. SIGHUP has the configuration read anew; but when it comes since the terminal
+        was closed, it is to end as SIGTERM does. Twisted sets its handlers when the reactor begins,
         but a signal that comes before is to end it orderly, too.
         """
         for number in numbers:
@@ -237,11 +246,15 @@ class Daemon(Service):
         self._interrupt = signal.getsignal(signal.SIGINT)
         if callable(self._interrupt):
             self._catch(signal.SIGINT)
+        self._notifier.startService()
         if self._leash is not None:
             self._log.info(STARTED)
             self._leash.start()
 
     def _caught(self, number: int, frame: object) -> None:
+        if number == signal.SIGHUP and not self._hungUp():
+            self._reactor.callFromThread(self._again)
+            return
         now = time.monotonic()
         if self._told is None:
             self._told = now
@@ -253,6 +266,21 @@ class Daemon(Service):
             # manhole. Nothing that was acknowledged is lost by this.
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
+
+    def _hungUp(self) -> bool:
+        """
+        Whether the terminal that this was started from is gone.
+        """
+        return self._seated and not _seated()
+
+    def _again(self) -> None:
+        self._notifier.reloading()
+        done: Deferred[object] = succeed(None)
+        if self.gateway.reloader is None:
+            self._log.warn("SIGHUP: there is no configuration that could be read anew")
+        else:
+            done = self.gateway.reloader.attempt("SIGHUP")
+        done.addCallback(lambda _done: self._notifier.ready())
 
     def _end(self, why: str) -> None:
         self._ending = True
@@ -278,9 +306,23 @@ def makeService(options: Options) -> IService:
     """
     from twisted.internet import reactor
 
-    gateway = Gateway(reactor, options.settings, now=time.time)
+    gateway = Gateway(reactor, options.settings, now=time.time, origin=options.origin)
     extras = demo.extras(reactor, gateway) if options["demo"] else []
-    return Daemon(reactor, gateway, extras, _terminal(), bool(options["supervised"]))
+    if isinstance(options.origin, Source):
+        extras.append(Station(reactor, gateway, options.origin))
+    notifier = Notifier(reactor, lambda: summary(gateway))
+    return Daemon(reactor, gateway, extras, _terminal(), bool(options["supervised"]), notifier)
+
+
+def _seated() -> bool:
+    """
+    Whether this process belongs to a terminal, which is open.
+    """
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
 
 
 def _terminal() -> TextIO | None:

@@ -91,6 +91,18 @@ class Waiting:
         finally:
             self._expected -= expected
 
+    def allow(self, each: int) -> None:
+        """
+        Let so many wait for one device from now on.
+        """
+        self._each = each
+
+    def all(self) -> list[Delivery]:
+        """
+        All that wait.
+        """
+        return [delivery for queue in self._queues.values() for delivery in queue]
+
     def first(self, address: str) -> Delivery | None:
         """
         The one that is next for a device.
@@ -141,7 +153,7 @@ class Waiting:
     def _look(self) -> None:
         self._timer = None
         now = int(self._now() * 1e6)
-        every = [delivery for queue in self._queues.values() for delivery in queue]
+        every = self.all()
         expired = [delivery for delivery in every if over(delivery, now)]
         for delivery in expired:
             self.remove(delivery)

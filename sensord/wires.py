@@ -20,9 +20,10 @@ from sensord.notations import (
     subscriptionFaults,
     templateFaults,
 )
+from sensord.pushes import PushSettings
 from sensord.settings import Count, DeviceSettings, Seconds, Secret, oneOf, span, twice, wrong
 from sensord.tables import meant
-from sensord.wire import Parser, esp8266, lines, poe, rfm2pi, topics, websocket
+from sensord.wire import Parser, esp8266, lines, poe, push, rfm2pi, topics, websocket
 
 #: Ids as they are written, of ESP8266 devices and of radio nodes.
 _BYTES = {str(id) for id in range(256)}
@@ -369,6 +370,7 @@ WIRES: dict[str, Wire] = {
     ),
     "rfm2pi": Wire(RadioSettings, lambda settings: rfm2pi.RadioParser()),
     "mqtt": Wire(SubscriberSettings, lambda settings: topics.MessageParser()),
+    "http": Wire(PushSettings, lambda settings: push.RowParser()),
 }
 
 

@@ -64,6 +64,12 @@ class Worker:
             if stopping.is_alive():
                 self._log.error("{name}: is left behind, since a call hangs", name=self._name)
 
+    def leave(self) -> None:
+        """
+        The same, without waiting for it.
+        """
+        Thread(target=self.stop, name=f"{self._name}-leave", daemon=True).start()
+
     def run(self, call: Callable[[], T]) -> Deferred[T]:
         """
         Run a call on the thread.

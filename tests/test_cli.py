@@ -781,7 +781,7 @@ class SimulateArgumentTests(ToolboxTests):
             (("--seconds", "nan"), "--seconds: nan is no time to run"),
             (("--key", "k" * 32), "a key is for lines, not for poe"),
             (("--wire", "lines", "--key", "k"), "a key is 32 printable"),
-            (("--token", "t"), "a token is for websocket, not for poe"),
+            (("--token", "t"), "a token is for websocket and http, not for poe"),
         ):
             self.assertTrue(self.fail_("simulate", *arguments).startswith(line), line)
 

@@ -648,6 +648,55 @@ class RadioTests(CommandsTestCase):
         self.assertEqual(radio.sent, [b"20,21,0,0,0s"])
 
 
+class ReviseTests(CommandsTestCase):
+    """
+    Other descriptions and settings, while commands wait.
+    """
+
+    def revise(self, **changed: Any) -> None:
+        """
+        Go on with other settings.
+        """
+        settings = structs.replace(SETTINGS, **changed)
+        done = self.commands.revise(Downlink(settings), settings.commands)
+        self.successResultOf(Deferred.fromCoroutine(done))
+
+    def test_refused(self) -> None:
+        """
+        What waits for a device that could not be sent it any more is refused, and the rest waits.
+        """
+        self.send("valve", "setpoint", 1)
+        self.send("lamp", "LED", 1)
+        self.revise(devices=SETTINGS.devices[:1])
+        self.assertEqual(self.rows(), [("radio/21", 1, "refused"), ("pages/1", 1, "pending")])
+        lamp = self.arrive("pages/1")
+        self.assertEqual(lamp.sent, [b"1,1.0"])
+
+    def test_limits(self) -> None:
+        """
+        How many may wait, and for how long, is as the settings say by now.
+        """
+        self.send("lamp", "LED", 1)
+        self.revise(commands=CommandSettings(ttl="1m", max_waiting=2))
+        self.assertEqual(self.send("lamp", "LED", 2).state, "pending")
+        self.assertEqual(self.send("lamp", "LED", 3).state, "refused")
+        self.clock.advance(61)
+        states = [state for _address, _value, state in self.rows()]
+        self.assertEqual(states, ["pending", "expired", "refused"])
+
+    def test_last(self) -> None:
+        """
+        Of a node that is described only now, what it was sent before is known.
+        """
+        radio = self.arrive("radio/*")
+        self.send("heater", "setpoint", 21)
+        self.start(structs.replace(SETTINGS, devices=()))
+        radio = self.arrive("radio/*")
+        self.revise()
+        self.send("heater", "fan", 1)
+        self.assertEqual(radio.sent, [b"20,21,0,1,0s"])
+
+
 class RestartTests(CommandsTestCase):
     """
     What becomes of commands when the daemon is started again.

@@ -11,7 +11,7 @@ from msgspec import structs
 from twisted.trial.unittest import SynchronousTestCase
 
 from sensord.config import DEFAULTS, STOCK, ConfigError, Settings, dump, load, parse
-from sensord.listeners import PortSettings
+from sensord.listeners import DoorSettings, PortSettings
 from sensord.settings import (
     DeviceSettings,
     Secret,
@@ -228,8 +228,10 @@ class ParseTests(ConfigCase):
         """
         for name, wire in WIRES.items():
             where = 'listen = "tcp:1"'
-            if not issubclass(wire.settings, PortSettings):
+            if not issubclass(wire.settings, DoorSettings):
                 where = 'port = "/dev/ttyAMA0"'
+            if name == "http":
+                where = 'listen = "tcp:1:interface=127.0.0.1"'
             if name == "mqtt":
                 where = 'topic = "tele/{device}/SENSOR"'
             text = f'[[listeners]]\nname = "one"\nwire = "{name}"\n{where}\n'

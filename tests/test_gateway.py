@@ -13,7 +13,7 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from sensord import Gateway, outlets
-from sensord.config import ConfigError
+from sensord.config import ConfigError, parse
 from sensord.outlets import SinkSettings
 from sensord.sinks import kinds
 from sensord.store.archive import Archive
@@ -64,6 +64,20 @@ class InlineWorker:
         """
         self._held = []
 
+    def drop(self, error: Exception) -> None:
+        """
+        Let what waited fail.
+        """
+        held, self._held = self._held or [], None
+        for deferred, _call in held:
+            deferred.errback(error)
+
+    def leave(self) -> None:
+        """
+        See L{sensord.worker.Worker.leave}.
+        """
+        self.stop()
+
     def release(self) -> None:
         """
         Run what waited.
@@ -73,9 +87,9 @@ class InlineWorker:
             execute(call).chainDeferred(deferred)
 
 
-class GatewayTests(SynchronousTestCase):
+class GatewayTestCase(SynchronousTestCase):
     """
-    L{Gateway} as somebody's own program uses it.
+    A gateway on a reactor without sockets.
     """
 
     def setUp(self) -> None:
@@ -137,6 +151,12 @@ class GatewayTests(SynchronousTestCase):
         stopped = gateway.stopService()
         self.reactor.pump([0.05] * 40)
         self.successResultOf(stopped)
+
+
+class GatewayTests(GatewayTestCase):
+    """
+    L{Gateway} as somebody's own program uses it.
+    """
 
     def test_recorded(self) -> None:
         """
@@ -244,7 +264,7 @@ class GatewayTests(SynchronousTestCase):
             error.faults,
             [
                 'settings: [[listeners]] "poe" wire: "pow" is not one of esp8266, poe, lines,'
-                ' websocket, serial, rfm2pi, mqtt; did you mean "poe"?'
+                ' websocket, serial, rfm2pi, mqtt, http; did you mean "poe"?'
             ],
         )
 
@@ -295,3 +315,257 @@ class GatewayTests(SynchronousTestCase):
 
         self.reactor.listenTCP = taken
         self.assertRaises(CannotListenError, self.start)
+
+
+class ReloadTests(GatewayTestCase):
+    """
+    Other settings, while it runs.
+    """
+
+    def setUp(self) -> None:
+        """
+        A gateway with a device that has sent something.
+        """
+        super().setUp()
+        self.gateway = self.start()
+        self.protocol, self.transport = self.connect()
+        self.send(0x48)
+
+    def tearDown(self) -> None:
+        """
+        It stops orderly, and its ledger balances.
+        """
+        self.stop(self.gateway)
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+        self.assertEqual(audit(Archive(self.path)).faults, [])
+
+    def send(self, value: int, place: int = -1) -> None:
+        """
+        The device sends a temperature, which is acknowledged.
+        """
+        before = len(self.transport.value())
+        self.protocol.dataReceived(bytes([1, 1, 4, value]))
+        self.reactor.pump([0.005, 0.005])
+        self.assertEqual(self.transport.value()[before:], b"\x06")
+
+    def ask(self, *listeners: dict[str, object], **tables: Any) -> Deferred[list[str]]:
+        """
+        Ask for other settings.
+        """
+        plain = {"name": "poe", "wire": "poe", "listen": "tcp:1234", "ack": True}
+        wanted: dict[str, Any] = {
+            "store": {"path": str(self.path)},
+            "listeners": [{**plain, **more} for more in listeners or ({},)],
+            **tables,
+        }
+        done = self.gateway.reload(parse(wanted))
+        self.reactor.pump([0.05] * 40)
+        return done
+
+    def change(self, *listeners: dict[str, object], **tables: Any) -> list[str]:
+        """
+        Have other settings.
+
+        @return: what is said to be different.
+        """
+        return self.successResultOf(self.ask(*listeners, **tables))
+
+    def latest(self) -> list[tuple[object, ...]]:
+        """
+        What is known of each series.
+        """
+        found = self.successResultOf(self.gateway.store.latest())
+        return [(one.device, one.name, one.value, one.unit, one.status) for one in found]
+
+    def test_nothing(self) -> None:
+        """
+        When nothing is different, nothing happens.
+        """
+        held = self.gateway.listeners["poe"]
+        self.assertEqual(self.change(), [])
+        self.assertIs(self.gateway.listeners["poe"], held)
+
+    def test_descriptions(self) -> None:
+        """
+        A device that is described while it is connected stays connected; from its next frame on the
+        description counts, and so do thresholds, units and tags.
+        """
+        lines = self.change(
+            devices=[
+                {
+                    "address": "poe/local",
+                    "name": "hall",
+                    "interval": 60,
+                    "values": [{"name": "warmth", "field": "temperature.1", "unit": "K"}],
+                }
+            ],
+            thresholds=[{"device": "hall", "name": "warmth", "critical": "> 5"}],
+            tags={"site": "north"},
+        )
+        self.assertEqual(len(lines), 3)
+        self.assertFalse(self.transport.disconnecting)
+        self.send(0x49)
+        self.assertIn(("hall", "warmth", 0x49, "K", "critical"), self.latest())
+        record = self.gateway.presence.get("poe/local")
+        assert record is not None
+        self.assertEqual((record.name, record.interval, record.received), ("hall", 60, 2))
+        tags = sql(self.path, "SELECT tags FROM series WHERE device = 'hall'")
+        self.assertEqual(tags, [('{"site": "north"}',)])
+
+    def test_descriptionGone(self) -> None:
+        """
+        A description that goes is forgotten in the same way.
+        """
+        described = {"address": "poe/local", "name": "hall", "interval": 60}
+        self.change(devices=[described])
+        self.change()
+        self.send(0x49)
+        self.assertEqual([one[0] for one in self.latest()], ["poe/local"])
+        record = self.gateway.presence.get("poe/local")
+        assert record is not None
+        self.assertEqual((record.name, record.settled), ("poe/local", False))
+
+    def test_thresholds(self) -> None:
+        """
+        What is already stored is judged by the thresholds of now.
+        """
+        self.assertEqual(self.latest()[0][-1], "normal")
+        self.change(thresholds=[{"name": "temperature.1", "warning": "> 5"}])
+        self.assertEqual(self.latest()[0][-1], "warning")
+
+    def test_limits(self) -> None:
+        """
+        Limits change without a connection being closed, and hold for those who come.
+        """
+        [line] = self.change({"max_connections": 1})
+        self.assertEqual(line, '[[listeners]] "poe" max_connections: 1000 -> 1')
+        self.assertFalse(self.transport.disconnecting)
+        self.send(0x49)
+        _protocol, refused = self.connect()
+        self.assertTrue(refused.disconnecting or refused.disconnected)
+
+    def test_listeners(self) -> None:
+        """
+        A listener that is new is opened, one that is not wanted any more is closed, and the other
+        one goes on.
+        """
+        self.change({}, {"name": "barn", "listen": "tcp:1235"})
+        barn, transport = self.connect(-1)
+        barn.dataReceived(b"\1\1\4\x50")
+        self.reactor.pump([0.005, 0.005])
+        self.assertEqual(transport.value(), b"\x06")
+        self.change()
+        self.assertTrue(transport.disconnecting)
+        self.assertEqual([*self.gateway.listeners], ["poe"])
+        self.assertFalse(self.transport.disconnecting)
+        self.send(0x49)
+
+    def test_reopened(self) -> None:
+        """
+        A listener of which more is different is closed and opened: what came is stored and
+        answered before.
+        """
+        self.protocol.dataReceived(b"\1\1\4\x49")
+        self.change({"listen": "tcp:1235"})
+        self.assertEqual(self.transport.value(), b"\x06\x06")
+        self.assertTrue(self.transport.disconnecting)
+        self.assertEqual(self.reactor.tcpServers[-1][0], 1235)
+        self.protocol, self.transport = self.connect(-1)
+        self.send(0x50)
+
+    def test_taken(self) -> None:
+        """
+        When a port is taken, everything is as it was before, and it is said why.
+        """
+        listen = self.reactor.listenTCP
+
+        def taken(port: int, *arguments: Any, **more: Any) -> Any:
+            if port == 1235:
+                raise CannotListenError("", port, OSError(98, "Address already in use"))
+            return listen(port, *arguments, **more)
+
+        self.reactor.listenTCP = taken
+        before = self.gateway.settings
+        asked = self.ask({}, {"name": "barn", "listen": "tcp:1235"}, tags={"site": "north"})
+        error = self.failureResultOf(asked, ConfigError).value
+        self.assertEqual(
+            error.faults,
+            ['[[listeners]] "barn" listen: port 1235 is taken (Address already in use)'],
+        )
+        self.assertEqual(self.gateway.settings, before)
+        self.assertEqual([*self.gateway.listeners], ["poe"])
+        self.assertFalse(self.transport.disconnecting)
+        self.send(0x49)
+        asked = self.ask({"listen": "tcp:1235"})
+        self.failureResultOf(asked, ConfigError)
+        self.assertEqual(self.gateway.listeners["poe"].state, "open")
+        self.protocol, self.transport = self.connect(-1)
+        self.send(0x50)
+
+    def test_sinks(self) -> None:
+        """
+        A sink whose settings change goes on where it was; one that comes begins, and one that goes
+        ends.
+        """
+        sinks: list[MemorySink] = []
+
+        def make(*arguments: object) -> MemorySink:
+            sinks.append(MemorySink())
+            return sinks[-1]
+
+        self.patch(outlets, "KINDS", {"memory": SinkSettings})
+        self.patch(kinds, "SINKS", {"memory": make})
+        one = {"name": "one", "kind": "memory", "interval": 0.1}
+        self.change(sinks=[{**one, "start": "beginning"}])
+        self.reactor.pump([0.1] * 5)
+        self.assertEqual([sink.values for sink in sinks], [[0x48]])
+        self.send(0x49)
+        self.change(sinks=[one])
+        self.send(0x50)
+        self.reactor.pump([0.1] * 5)
+        self.assertEqual([sink.values for sink in sinks], [[0x48], [0x49, 0x50]])
+        self.assertFalse(self.transport.disconnecting)
+        self.change()
+        self.assertEqual(self.gateway.sinks, {})
+        self.send(0x51)
+        self.reactor.pump([0.1] * 5)
+        self.assertEqual(sinks[-1].values, [0x49, 0x50])
+
+    def test_store(self) -> None:
+        """
+        The limits of the store change; its path stays until the next start.
+        """
+        lines = self.change(store={"path": "else.sqlite", "commit_window": 1.0})
+        self.assertEqual(len(lines), 2)
+        self.protocol.dataReceived(b"\1\1\4\x49")
+        self.reactor.advance(0.5)
+        self.assertEqual(self.transport.value(), b"\x06")
+        self.reactor.advance(0.6)
+        self.assertEqual(self.transport.value(), b"\x06\x06")
+        again = self.change(store={"path": "else.sqlite", "commit_window": 1.0})
+        self.assertEqual(again, [lines[0]])
+
+    def test_unwritable(self) -> None:
+        """
+        When the database cannot be written just now, the settings are in effect all the same, and
+        the log says what is missing.
+        """
+        self.workers[0].hold()
+        asked = self.ask(thresholds=[{"name": "temperature.1", "warning": "> 5"}])
+        self.assertNoResult(asked)
+        with capturedLogs() as captured:
+            self.workers[0].drop(OSError("the disk is full"))
+            self.successResultOf(asked)
+        self.assertEqual(
+            [formatEvent(event) for event in captured],
+            ["the database does not say what is new: the disk is full"],
+        )
+
+    def test_stopped(self) -> None:
+        """
+        A gateway that does not run takes none.
+        """
+        self.stop(self.gateway)
+        error = self.failureResultOf(self.ask({}, tags={"a": "b"}), ConfigError).value
+        self.assertEqual(error.faults, ["the daemon is stopping"])
+        self.gateway.startService()

@@ -142,6 +142,31 @@ class PresenceTests(SynchronousTestCase):
         record.interval = interval
         return [self.presence.state(record, START / SECOND + second) for second in seconds]
 
+    def test_revised(self) -> None:
+        """
+        When other descriptions count, devices have the names and the intervals that these say, what
+        was learned of the others stays, and strangers are counted anew.
+        """
+        names = {"weather/1": "balcony", "weather/2": "roof"}
+        expected: dict[str, float] = {"weather/1": 60.0}
+        presence = Presence(
+            lambda address: names.get(address, address), lambda: self.now, expected.get
+        )
+        for address in ("weather/1", "weather/2", "weather/3"):
+            presence.record(address).hear(START)
+        presence.record("weather/2").declare(30.0)
+        names.update({"weather/1": "attic", "weather/3": "cellar"})
+        expected.clear()
+        expected["weather/3"] = 10.0
+        presence.revise()
+        self.assertEqual(
+            [(one.name, one.interval, one.declared, one.received) for one in presence],
+            [("attic", 0.0, False, 1), ("roof", 30.0, True, 1), ("cellar", 10.0, True, 1)],
+        )
+        for number in range(MAX_STRANGERS):
+            presence.record(f"weather/{number + 10}")
+        self.assertEqual(len([*presence]), MAX_STRANGERS + 1)
+
     def test_named(self) -> None:
         """
         A device has one record, with the name that it is described by.

@@ -9,16 +9,16 @@ from struct import pack
 from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
-from sensord.config import STOCK, Settings
+from sensord.config import STOCK, Settings, parse
 from sensord.devices import Devices
-from sensord.quarantine import redecode
+from sensord.quarantine import Addresses, redecode
 from sensord.reading import Arrivals, Intake, Quarantined, Reading
 from sensord.settings import DeviceSettings, ValueSettings
 from sensord.store.archive import Archive, Held
 from sensord.store.audit import audit
 from sensord.store.database import Database, Part
 from sensord.store.schema import StoreError
-from sensord.wire import esp8266
+from sensord.wire import esp8266, rfm2pi
 from sensord.wires import PacketSettings
 from tests.store.support import Disk
 
@@ -45,6 +45,41 @@ def stock(seconds: int, count: int = 2, device: int = 1) -> tuple[int, esp8266.P
     """
     rows = b"".join(pack("<HHH", seconds + k, 20000, 30000) for k in range(count))
     return seconds, esp8266.Packet(10, 5, 6, device, 3, rows)
+
+
+class AddressTests(SynchronousTestCase):
+    """
+    L{Addresses}.
+    """
+
+    def test_addresses(self) -> None:
+        """
+        A frame says whose it is, if it came by a listener that still speaks its wire format.
+        """
+        settings = parse(
+            {
+                "listeners": [
+                    {"name": "weather", "wire": "esp8266", "listen": "tcp:0"},
+                    {"name": "radio", "wire": "rfm2pi", "port": "x"},
+                    {"name": "farm", "wire": "mqtt", "topic": "/{hub}/{device}/data"},
+                ]
+            }
+        )
+        addresses = Addresses(settings)
+        packet = esp8266.encode(stock(0, device=9)[1])
+        radio = rfm2pi.encode(rfm2pi.Frame(20, b"\1\2\3"))
+        for listener, wire, data, address in (
+            ("weather", "esp8266", packet, "weather/9"),
+            ("weather", "esp8266", packet[:8], ""),
+            ("weather", "rfm2pi", radio, ""),
+            ("radio", "rfm2pi", radio, "radio/20"),
+            ("radio", "rfm2pi", b"", ""),
+            ("farm", "mqtt", b"/acme/pump/data\0\xff", "farm/acme/pump"),
+            ("farm", "mqtt", b"/acme/data\0\xff", ""),
+            ("farm", "mqtt", b"\xff", ""),
+            ("gone", "esp8266", packet, ""),
+        ):
+            self.assertEqual(addresses.of(listener, wire, data), address, (listener, data))
 
 
 class RedecodeTests(SynchronousTestCase):

@@ -163,7 +163,7 @@ class ArgumentTests(FleetTests):
         An unknown wire format is refused with the names of the known.
         """
         error = self.refusal("mqtt", 1, 1.0, self.target)
-        self.assertEqual(error, '"mqtt" is not one of poe, esp8266, lines, websocket, rfm2pi')
+        self.assertEqual(error, '"mqtt" is not one of poe, esp8266, lines, websocket, http, rfm2pi')
 
     def test_devices(self) -> None:
         """
@@ -218,7 +218,7 @@ class ArgumentTests(FleetTests):
             ("poe", _KEY, "", "a key is for lines, not for poe"),
             ("lines", "short", "", "a key is 32 printable ASCII characters without blanks"),
             ("lines", "ä" * 32, "", "a key is 32 printable ASCII characters without blanks"),
-            ("lines", "", "sesame", "a token is for websocket, not for lines"),
+            ("lines", "", "sesame", "a token is for websocket and http, not for lines"),
             (
                 "websocket",
                 "",

@@ -34,6 +34,7 @@ from sensord.settings import (
 )
 from sensord.supervision import STARTED
 from sensord.tap import Daemon, Options, StartError
+from sensord.web.settings import UserSettings, WebSettings
 from sensord.wires import WIRES
 
 
@@ -108,14 +109,14 @@ class OptionsTests(SynchronousTestCase):
         """
         text = self.run_("--example")[1]
         document = tomllib.loads(text)
-        defaults = config.Settings()
-        for table in ("store", "commands", "control"):
+        defaults = config.Settings(web=WebSettings())
+        for table in ("store", "commands", "control", "web"):
             self.assertEqual(
                 getattr(config.parse({table: document[table]}), table), getattr(defaults, table)
             )
         kinds: list[Any] = [wire.settings for wire in WIRES.values()]
         kinds += [StoreSettings, CommandSettings, ControlSettings, ManholeSettings]
-        kinds += [*KINDS.values(), HubsSettings, GroupSettings]
+        kinds += [*KINDS.values(), HubsSettings, GroupSettings, WebSettings, UserSettings]
         kinds += [DeviceSettings, ValueSettings, TransmitSettings, ThresholdSettings]
         for kind in kinds:
             for field in kind.__struct_fields__:

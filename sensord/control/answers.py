@@ -3,13 +3,14 @@ What the control API answers with: structs that become JSON, made of what the da
 """
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from msgspec import Struct
 
 from sensord.config import Settings
 from sensord.presence import Presence, Record
+from sensord.quarantine import Addresses
 from sensord.reading import Value
 from sensord.settings import DeviceSettings
 from sensord.store.archive import Current, Point
@@ -136,6 +137,7 @@ class Frame(Struct, frozen=True):
     """
     A frame in quarantine.
 
+    @ivar address: with which a description would be of its device; empty if that is unknown.
     @ivar data: in hex.
     """
 
@@ -146,28 +148,90 @@ class Frame(Struct, frozen=True):
     wire: str
     why: str
     data: str
+    address: str
+
+
+class _Book:
+    """
+    What one configuration says.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.wires = {listener.name: listener.wire for listener in settings.listeners}
+        self.devices = {device.address: device for device in settings.devices}
 
 
 class Names:
     """
     What the configuration calls devices, and by which wires they come.
+
+    @param settings: gives the configuration of the moment.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self.wires = {listener.name: listener.wire for listener in settings.listeners}
-        self.devices = {device.address: device for device in settings.devices}
+    def __init__(self, settings: Callable[[], Settings]) -> None:
+        self._settings = settings
+        self._book = _Book(settings())
+
+    @property
+    def settings(self) -> Settings:
+        """
+        The configuration of the moment.
+        """
+        return self._now().settings
+
+    @property
+    def wires(self) -> Mapping[str, str]:
+        """
+        The wire formats, by listeners.
+        """
+        return self._now().wires
+
+    @property
+    def devices(self) -> Mapping[str, DeviceSettings]:
+        """
+        The descriptions, by addresses.
+        """
+        return self._now().devices
+
+    def _now(self) -> "_Book":
+        settings = self._settings()
+        if settings is not self._book.settings:
+            self._book = _Book(settings)
+        return self._book
 
     def label(self, text: str) -> str:
         """
         The name of a device that is meant by its name or its address.
         """
-        return self.devices[text].label if text in self.devices else text
+        device = self.devices.get(text)
+        return text if device is None else device.label
+
+    def address(self, text: str) -> str:
+        """
+        The address of a device that is meant by its name or its address.
+        """
+        if text in self.devices:
+            return text
+        return next((one.address for one in self.devices.values() if one.label == text), text)
 
     def wire(self, address: str) -> str:
         """
         The wire format that a device speaks; empty if it is unknown.
         """
         return self.wires.get(address.partition("/")[0], "")
+
+
+def known(names: Names, presence: Presence) -> dict[str, Record]:
+    """
+    All devices that are described or were heard, by their addresses.
+    """
+    records = {address: Record(address, one.label) for address, one in names.devices.items()}
+    return records | {
+        record.address: record
+        for record in presence
+        if record.heard or record.address in records  # else it was forgotten
+    }
 
 
 def devices(
@@ -183,12 +247,7 @@ def devices(
     for one in latest:
         valued = Valued(one.name, one.value, one.unit, one.time, one.status)
         values.setdefault(one.device, []).append(valued)
-    records = {address: Record(address, one.label) for address, one in names.devices.items()}
-    records |= {
-        record.address: record
-        for record in presence
-        if record.heard or record.address in records  # else it was forgotten
-    }
+    records = known(names, presence)
     present = set(presence.present())
     return [
         Device(
@@ -244,7 +303,9 @@ def ledger(connection: sqlite3.Connection) -> dict[str, Account]:
     return {row[0]: Account(*row) for row in rows}
 
 
-def frames(listener: str, limit: int, connection: sqlite3.Connection) -> list[Frame]:
+def frames(
+    addresses: Addresses, listener: str, limit: int, connection: sqlite3.Connection
+) -> list[Frame]:
     """
     Frames in quarantine, the newest first.
 
@@ -256,7 +317,7 @@ def frames(listener: str, limit: int, connection: sqlite3.Connection) -> list[Fr
         {"listener": listener, "limit": limit},
     )
     return [
-        Frame(id, time, name, peer, wire, why, data.hex())
+        Frame(id, time, name, peer, wire, why, data.hex(), addresses.of(name, wire, data))
         for id, time, name, peer, wire, why, data in rows
     ]
 

@@ -3,7 +3,7 @@ One link with a client of the control API: HTTP, within limits of size and time.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from twisted.internet.error import ConnectionAborted
 from twisted.internet.interfaces import IDelayedCall
@@ -29,12 +29,48 @@ LINGER = 2.0
 MAX_REQUESTS = 100
 
 
-def site(clock: Any, root: IResource) -> Site:
+#: Seconds after which somebody may try again for whose request there was no room.
+_AFTER = 5
+
+
+class Body(Protocol):
+    """
+    The room for the body of one request.
+
+    @ivar most: how many bytes it may have.
+    """
+
+    most: int
+
+    def take(self, count: int) -> bool:
+        """
+        Some bytes have come.
+
+        @return: whether there is room for them.
+        """
+
+    def close(self) -> None:
+        """
+        It is not needed any more.
+        """
+
+
+#: Makes the room for what is sent to a path; L{None} if there is nothing special about it.
+Bodies = Callable[[bytes], Body | None]
+
+
+def site(
+    clock: Any, root: IResource, bodies: Bodies = lambda path: None, rest: float = TIMEOUT
+) -> Site:
     """
     What speaks HTTP, within limits.
+
+    @param bodies: for paths to which more than commands are sent.
+    @param rest: seconds that a link is kept without a request; 0 is for ever.
     """
     made = _Site(root, requestFactory=_Request, reactor=clock, parsePOSTFormSubmission=False)
     made.timeOut = None  # which any byte would prolong, and which does not hold for answers
+    made.bodies, made.rest = bodies, rest
     return made
 
 
@@ -47,6 +83,7 @@ class Channel(HTTPChannel):
     """
 
     transport: Any
+    site: Any  # the L{_Site} that made it
     MAX_LENGTH = 4096
     maxHeaders = 50
     totalHeadersSize = 8192
@@ -60,6 +97,7 @@ class Channel(HTTPChannel):
         self._answered: Any = None  # the request whose answer is made, and may not be read yet
         self._lines = self._bytes = 0  # of the head so far
         self._count = 0  # the requests so far
+        self.target = b""  # what was asked for last: a path, and what is behind it
 
     def connectionMade(self) -> None:
         """
@@ -96,6 +134,8 @@ class Channel(HTTPChannel):
         @return: whether it was one too many.
         """
         self._lines += 1 if line else 0
+        if line and self._lines == 1:
+            self.target = b"".join(line.split(b" ")[1:2])
         self._bytes += len(line)
         if self._lines > self.maxHeaders + 1:
             self.refuse(431, f"the head has more than {self.maxHeaders} fields")
@@ -171,13 +211,22 @@ class Channel(HTTPChannel):
         if self._answered is not None:
             self._proceed()
 
-    def refuse(self, status: int, why: str) -> None:
+    def loseConnection(self) -> None:
+        """
+        Close the link, and take no more: over TLS, there may be more.
+        """
+        self._deaf = True
+        super().loseConnection()
+
+    def refuse(self, status: int, why: str, after: int = 0) -> None:
         """
         Answer that something is no request, and take no more.
+
+        @param after: see L{refusal}.
         """
         self._deaf = True
         self.clearLineBuffer()
-        self.transport.write(refusal(status, why))
+        self.transport.write(refusal(status, why, after))
         self._wait(self._cut, LINGER)
 
     def _proceed(self) -> None:
@@ -188,7 +237,8 @@ class Channel(HTTPChannel):
 
     def _rest(self) -> None:
         self._resting = True
-        self._wait(self._leave)
+        rest = self.site.rest
+        self._wait(self._leave if rest else None, rest)
 
     def _wait(self, late: Callable[[], None] | None, seconds: float = TIMEOUT) -> None:
         """
@@ -228,6 +278,8 @@ class _Site(Site):
 
     noisy = False
     protocol = Channel  # type: ignore[assignment]
+    bodies: Bodies
+    rest: float
 
     def startFactory(self) -> None:
         """
@@ -242,13 +294,19 @@ class _Request(Request):
 
     channel: Channel
     _received = 0
+    _most = MAX_BODY
+    _body: Body | None = None
 
     def gotLength(self, length: int | None) -> None:
         """
         The length of the body is known, or will show.
         """
         super().gotLength(0)  # a small one: it is kept in memory
-        if length is not None and length > MAX_BODY:
+        path = self.channel.target.partition(b"?")[0]
+        self._body = self.channel.site.bodies(path)
+        if self._body is not None:
+            self._most = self._body.most
+        if length is not None and length > self._most:
             self.requestHeaders.removeHeader(b"expect")  # it need not come
             self._refuse()
 
@@ -257,11 +315,37 @@ class _Request(Request):
         A piece of the body has arrived.
         """
         before, self._received = self._received, self._received + len(data)
-        if self._received <= MAX_BODY:
-            super().handleContentChunk(data)
-        elif before <= MAX_BODY:
+        if before > self._most:
+            return
+        if self._received > self._most:
             self._refuse()
+        elif self._body is None or self._body.take(len(data)):
+            super().handleContentChunk(data)
+        else:
+            self._received = self._most + 1
+            self._close()
+            self.channel.refuse(503, "too much is on its way already; try again", _AFTER)
+
+    def finish(self) -> None:
+        """
+        The answer is made.
+        """
+        self._close()
+        super().finish()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """
+        There will be none.
+        """
+        self._close()
+        super().connectionLost(reason)
 
     def _refuse(self) -> None:
-        self._received = MAX_BODY + 1
-        self.channel.refuse(413, f"the body is longer than {MAX_BODY} bytes")
+        self._received = self._most + 1
+        self._close()
+        self.channel.refuse(413, f"the body is longer than {self._most} bytes")
+
+    def _close(self) -> None:
+        body, self._body = self._body, None
+        if body is not None:
+            body.close()

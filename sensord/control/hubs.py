@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from msgspec import Struct
 from twisted.internet.defer import Deferred
 
+from sensord.control.asked import Nothing
 from sensord.control.asking import shielded
 from sensord.control.query import Fault, document, guard, parameters, who
 from sensord.hubs.refusals import Refusal, Stranger
@@ -38,11 +39,11 @@ class Hubs(Protocol):
         """
 
 
-class _Nothing(Struct):
-    pass
+class Group(Struct):
+    """
+    Whose a hub is; it has to be said the first time.
+    """
 
-
-class _Group(Struct):
     group: str = ""
 
 
@@ -52,7 +53,7 @@ def listed(request: Any, hubs: Hubs | None) -> Sequence[Any]:
 
     @raise Fault: if there is no manager.
     """
-    parameters(request, _Nothing)
+    parameters(request, Nothing)
     return _there(hubs).list()
 
 
@@ -62,12 +63,12 @@ async def switch(request: Any, hubs: Hubs | None, name: str, action: str) -> Seq
 
     @raise Fault: if it is not possible.
     """
-    parameters(request, _Nothing)
+    parameters(request, Nothing)
     guard(request)
     there = _there(hubs)
     empty = not request.content.read(1)
     request.content.seek(0)
-    group = "" if empty else document(request, _Group).group
+    group = "" if empty else document(request, Group).group
     try:
         doing = Deferred.fromCoroutine(there.do(action, name, group, who(request)))
         done = await shielded(doing)

@@ -1,8 +1,10 @@
 """
 Live events for those who follow: Server-Sent Events, as fast as each can read them and no faster.
 
-A response that never ends, of text/event-stream. Each event has a name and one line of JSON::
+A response that never ends, of text/event-stream. Each event has an id, a name and one line of
+JSON::
 
+    id: 5d3c09be-42
     event: readings
     data: [{"device":"balcony","name":"light","value":6,"time":1795194651000000,"clock":"device"}]
 
@@ -10,22 +12,27 @@ The data are always a list, of readings, of L{Changed} or of
 L{Delivery<sensord.store.mailbox.Delivery>}.
 C{readings} come after their commit, at most every 100 ms; C{devices} are those that came into
 another state; C{commands} are those of which something became. A comment comes every 15 s.
+
+A follower that comes back says the id that it heard last, in the header C{Last-Event-ID} or by the
+parameter C{last}, and is sent what it has missed. If that is not known any more, the first event is
+C{reset}, with an empty list: it has to ask for everything anew. What happens is remembered while
+there are followers, and for a minute after the last, as far as there is room for it.
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from fnmatch import translate
 from typing import Any
 
 from msgspec import Struct, json
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IPushProducer
+from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
-from zope.interface import implementer
 
 from sensord.commands import Commands
+from sensord.control.follower import COMMENT, Follower
 from sensord.control.query import Fault
+from sensord.control.ring import Event, Ring
 from sensord.presence import Change, Presence
 from sensord.rarely import Rarely
 from sensord.reading import Reading
@@ -40,9 +47,11 @@ MAX_FOLLOWERS = 50
 #: memory.
 MAX_WAITING = 2_097_152
 
-#: Seconds between two comments, and how many of them a follower may leave unread: one that stops
-#: reading while little happens would else be kept for ever.
-HEARTBEAT, _UNREAD = 15.0, 2
+#: Seconds between two comments.
+HEARTBEAT = 15.0
+
+#: Seconds for which what happens is remembered for the last follower.
+KEPT = 60.0
 
 #: Seconds between two events with readings; the readings that are sent before; and those in one
 #: event.
@@ -66,6 +75,14 @@ class Changed(Struct, frozen=True):
     heard: int | None
 
 
+#: What each kind of event tells.
+_ITEMS: dict[str, Any] = {
+    "readings": list[Reading],
+    "devices": list[Changed],
+    "commands": list[Delivery],
+}
+
+
 class Live:
     """
     All that follow. While there are none, nobody is asked for anything.
@@ -87,33 +104,33 @@ class Live:
         self._unfollow: list[Callable[[], None]] = []
         self._readings: list[Reading] = []
         self._timer: IDelayedCall | None = None
+        self._resting: IDelayedCall | None = None
+        self._ring = Ring()
         self._beating = LoopingCall(self._beat)
         self._beating.clock = clock
         self._rarely = Rarely(self._log, clock)
 
-    async def serve(self, request: Any, device: str, name: str) -> None:
+    async def serve(self, request: Any, device: str, name: str, last: str = "") -> None:
         """
         Send events until the follower is gone.
 
         @param device: a pattern with C{*} and C{?}.
         @param name: likewise, of readings.
+        @param last: the id of the last event that it has heard; empty is none.
         @raise Fault: if there are too many.
         """
         if len(self._followers) >= MAX_FOLLOWERS:
             raise Fault(503, f"{MAX_FOLLOWERS} follow already")
         follower = Follower(request, _matches("device", device), _matches("name", name))
-        if not self._followers:
-            self._unfollow = [source() for source in self._sources]
-            self._beating.start(HEARTBEAT, now=False).addErrback(
-                lambda failure: self._log.failure("followers get no comments any more", failure)
-            )
+        self._begin()
+        opening = COMMENT + self._missed(follower, last)
         self._followers.append(follower)
         try:
-            await follower.follow()
+            await follower.follow(opening)
         finally:
             self._followers.remove(follower)
             if not self._followers:
-                self._rest()
+                self._linger()
 
     def close(self) -> None:
         """
@@ -121,11 +138,39 @@ class Live:
         """
         for follower in tuple(self._followers):
             follower.end()
+        self._rest()
+
+    def _begin(self) -> None:
+        """
+        There is somebody to tell.
+        """
+        if self._resting is not None:
+            self._resting.cancel()
+            self._resting = None
+        if not self._unfollow:
+            self._unfollow = [source() for source in self._sources]
+        if not self._beating.running:
+            self._beating.start(HEARTBEAT, now=False).addErrback(
+                lambda failure: self._log.failure("followers get no comments any more", failure)
+            )
+
+    def _linger(self) -> None:
+        """
+        Nobody follows just now.
+        """
+        if self._beating.running:
+            self._beating.stop()
+        if self._unfollow and self._resting is None:
+            self._resting = self._clock.callLater(KEPT, self._rest)
 
     def _rest(self) -> None:
         """
         Nobody follows any more.
         """
+        if self._resting is not None and self._resting.active():
+            self._resting.cancel()
+        self._resting = None
+        self._ring.clear()
         for unfollow in self._unfollow:
             unfollow()
         self._unfollow = []
@@ -152,153 +197,91 @@ class Live:
         Send the readings that were gathered.
         """
         readings, self._readings = self._readings, []
-        made: dict[tuple[str, str], list[bytes]] = {}
+        for start in range(0, len(readings), _BATCH):
+            self._publish("readings", readings[start : start + _BATCH])
+
+    def _changed(self, changes: Sequence[Change]) -> None:
+        self._publish(
+            "devices",
+            [
+                Changed(
+                    change.record.address,
+                    change.record.name,
+                    change.before.value if change.before else None,
+                    change.after.value,
+                    change.record.heard or None,
+                )
+                for change in changes
+            ],
+        )
+
+    def _delivered(self, delivery: Delivery) -> None:
+        self._publish("commands", [delivery])
+
+    def _publish(self, kind: str, items: Sequence[Any]) -> None:
+        """
+        Send an event to all who want something of it.
+        """
+        event = self._ring.add(kind, json.encode(items))
+        made: dict[tuple[str, str], bytes] = {}
         for follower in tuple(self._followers):
             key = follower.device.pattern, follower.name.pattern
             if key not in made:  # encoded once for all that want the same
-                device, name = follower.device.match, follower.name.match
-                wanted = [one for one in readings if device(one.device) and name(one.name)]
-                made[key] = [
-                    _event("readings", wanted[start : start + _BATCH])
-                    for start in range(0, len(wanted), _BATCH)
-                ]
-            self._send(follower, made[key])
+                made[key] = self._excerpt(follower, event, items)
+            if made[key]:
+                self._send(follower, made[key])
 
-    def _changed(self, changes: Sequence[Change]) -> None:
-        for follower in tuple(self._followers):
-            wanted = [
-                Changed(
-                    record.address,
-                    record.name,
-                    change.before.value if change.before else None,
-                    change.after.value,
-                    record.heard or None,
-                )
-                for change in changes
-                if follower.wants((record := change.record).name, record.address)
-            ]
-            if wanted:
-                self._send(follower, [_event("devices", wanted)])
+    def _excerpt(self, follower: Follower, event: Event, items: Sequence[Any]) -> bytes:
+        """
+        What a follower is to hear of an event; empty if that is nothing.
 
-    def _delivered(self, delivery: Delivery) -> None:
-        event = _event("commands", [delivery])
-        record = self._presence.get(delivery.address)
-        for follower in tuple(self._followers):
-            if follower.wants(delivery.address, record.name if record else delivery.address):
-                self._send(follower, [event])
+        @param items: all that the event tells.
+        """
+        wanted = [one for one in items if self._wanted(follower, one)]
+        if not wanted:
+            return b""
+        return _encoded(event, event.data if len(wanted) == len(items) else json.encode(wanted))
+
+    def _wanted(self, follower: Follower, item: Reading | Changed | Delivery) -> bool:
+        if isinstance(item, Reading):
+            return bool(follower.device.match(item.device) and follower.name.match(item.name))
+        if isinstance(item, Changed):
+            return follower.wants(item.name, item.address)
+        record = self._presence.get(item.address)
+        return follower.wants(item.address, record.name if record else item.address)
+
+    def _missed(self, follower: Follower, last: str) -> bytes:
+        """
+        What a follower is to hear first, by the event that it has heard last. It ends with the id
+        of the newest, to go on with if the connection is lost before there is another.
+        """
+        said = b"id: %s\n" % self._ring.last.encode()
+        if not last:
+            return said + b"\n"
+        events = self._ring.since(last)
+        if events is None:
+            return said + b"event: reset\ndata: []\n\n"
+        told = [
+            self._excerpt(follower, event, json.decode(event.data, type=_ITEMS[event.kind]))
+            for event in events
+        ]
+        return b"".join(told) + said + b"\n"
 
     def _beat(self) -> None:
         for follower in tuple(self._followers):
             if follower.unread():
                 self._drop(follower)
             else:
-                self._send(follower, [b":\n\n"])
+                self._send(follower, COMMENT)
 
-    def _send(self, follower: "Follower", events: Iterable[bytes]) -> None:
-        for event in events:
-            follower.send(event)
+    def _send(self, follower: Follower, data: bytes) -> None:
+        follower.send(data)
         if follower.waiting > MAX_WAITING:
             self._drop(follower)
 
-    def _drop(self, follower: "Follower") -> None:
+    def _drop(self, follower: Follower) -> None:
         self._rarely.warn("unread", "", "a follower of events is dropped: it does not read them")
         follower.drop()
-
-
-@implementer(IPushProducer)
-class Follower:
-    """
-    One response with events.
-
-    @ivar device: which devices it is to hear of.
-    @ivar name: and which of their readings.
-    @ivar waiting: how many bytes wait for it to read.
-    """
-
-    def __init__(self, request: Any, device: re.Pattern[str], name: re.Pattern[str]) -> None:
-        self.device = device
-        self.name = name
-        self.waiting = 0
-        self._request = request
-        self._held: list[bytes] = []
-        self._choked = self._over = False
-        self._beats = 0
-        self._ended: Deferred[None] = Deferred()
-
-    async def follow(self) -> None:
-        """
-        Begin the response, and wait for its end.
-        """
-        self._request.setHeader(b"content-type", b"text/event-stream")
-        self._request.setHeader(b"cache-control", b"no-store")
-        self._request.registerProducer(self, True)
-        self._request.write(b":\n\n")  # so that the follower knows that it does follow
-        try:
-            await self._ended
-        finally:
-            self._over = True
-
-    def wants(self, *names: str) -> bool:
-        """
-        Whether it is to hear of a device that has these names.
-        """
-        return any(self.device.match(name) for name in names)
-
-    def send(self, data: bytes) -> None:
-        """
-        Send something, now or as soon as it can be read.
-        """
-        if self._over:
-            return
-        if self._choked:
-            self._held.append(data)
-            self.waiting += len(data)
-        else:
-            self._request.write(data)
-
-    def unread(self) -> bool:
-        """
-        A heartbeat: whether the follower has not read anything for too long.
-        """
-        self._beats = self._beats + 1 if self._choked else 0
-        return self._beats >= _UNREAD
-
-    def end(self) -> None:
-        """
-        End the response.
-        """
-        if not self._over:
-            self._over = True
-            self._request.unregisterProducer()
-            self._ended.callback(None)
-
-    def drop(self) -> None:
-        """
-        Cut the link, whatever was not read yet.
-        """
-        self._over = True
-        self._held, self.waiting = [], 0
-        self._request.transport.abortConnection()
-
-    def pauseProducing(self) -> None:
-        """
-        The follower does not read.
-        """
-        self._choked = True
-
-    def resumeProducing(self) -> None:
-        """
-        The follower has read what was sent.
-        """
-        self._choked, self._beats = False, 0
-        if self._held and not self._over:
-            held, self._held, self.waiting = self._held, [], 0
-            self._request.write(b"".join(held))
-
-    def stopProducing(self) -> None:
-        """
-        The link is gone; the request is told too.
-        """
 
 
 def _matches(parameter: str, pattern: str) -> re.Pattern[str]:
@@ -308,5 +291,5 @@ def _matches(parameter: str, pattern: str) -> re.Pattern[str]:
     return re.compile(translate(pattern.replace("[", "[[]")))
 
 
-def _event(kind: str, items: Sequence[object]) -> bytes:
-    return b"event: %s\ndata: %s\n\n" % (kind.encode(), json.encode(items))
+def _encoded(event: Event, data: bytes) -> bytes:
+    return b"id: %s\nevent: %s\ndata: %s\n\n" % (event.id.encode(), event.kind.encode(), data)

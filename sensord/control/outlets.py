@@ -18,7 +18,7 @@ from twisted.logger import Logger
 
 from sensord.control.answers import Names
 from sensord.control.asking import answered, shielded
-from sensord.control.live import Follower
+from sensord.control.follower import Follower
 from sensord.control.query import Fault, instant
 from sensord.control.sending import Outlet, Playback, Sending, sending, strays
 from sensord.store import journal, letters

@@ -6,10 +6,10 @@ that says what is wrong with what makes no sense.
 import pwd
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from struct import unpack
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_origin
 
 from msgspec import NODEFAULT, MsgspecError, Struct, ValidationError, convert, json, structs
 from twisted.internet.address import UNIXAddress
@@ -38,20 +38,26 @@ class Fault(Exception):
 
     @ivar status: of HTTP.
     @ivar why: one line for whoever asked.
+    @ivar faults: the same one by one, if it is much.
     """
 
-    def __init__(self, status: int, why: str) -> None:
+    def __init__(self, status: int, why: str, faults: Sequence[str] = ()) -> None:
         super().__init__(why)
         self.status = status
         self.why = why
+        self.faults = faults
 
 
-class Trouble(Struct, frozen=True):
+class Trouble(Struct, frozen=True, omit_defaults=True):
     """
     The answer to what could not be done.
+
+    @ivar error: one line that says why.
+    @ivar faults: the same one by one, for what may have several.
     """
 
     error: str
+    faults: Sequence[str] = ()
 
 
 def reply(request: Any, answer: object, status: int = 200) -> bytes:
@@ -71,14 +77,17 @@ def reply(request: Any, answer: object, status: int = 200) -> bytes:
     return body
 
 
-def refusal(status: int, why: str) -> bytes:
+def refusal(status: int, why: str, after: int = 0) -> bytes:
     """
     The whole response to what is no request, behind which the link is closed.
+
+    @param after: the seconds to wait before it is tried again; 0 says nothing of it.
     """
     body = _ENCODER.encode(Trouble(why))
     head = (
         f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nConnection: close\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        + (f"Retry-After: {after}\r\n" if after else "")
+        + f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
 
@@ -87,7 +96,8 @@ def parameters(request: Any, kind: type[S]) -> S:
     """
     The parameters of a request's address; those without a value count as not given.
 
-    @param kind: a struct with a field for each that is known.
+    @param kind: a struct with a field for each that is known; one that is a list may be given
+        several times.
     @raise Fault: if they are not those.
     """
     fields = {field.name: field for field in structs.fields(kind)}
@@ -96,14 +106,17 @@ def parameters(request: Any, kind: type[S]) -> S:
         name = _text(key)
         if name not in fields:
             raise Fault(400, f'unknown parameter "{name}"{meant(name, fields)}')
-        if len(given) > 1:
+        several = get_origin(fields[name].type) is list
+        if len(given) > 1 and not several:
             raise Fault(400, f"{name}: is given {len(given)} times")
-        if text := _text(given[0]):
+        texts = [text for one in given if (text := _text(one))]
+        if texts:
             try:
-                values[name] = convert(text, fields[name].type, strict=False)
+                said = texts if several else texts[0]
+                values[name] = convert(said, fields[name].type, strict=False)
             except ValidationError as error:
-                said = str(error)
-                raise Fault(400, f"{name}: {said[0].lower()}{said[1:]}") from error
+                why = str(error)
+                raise Fault(400, f"{name}: {why[0].lower()}{why[1:]}") from error
     for name, field in fields.items():
         if name not in values and field.default is NODEFAULT:
             raise Fault(400, f"{name}: is missing")
@@ -116,6 +129,19 @@ def document(request: Any, kind: type[S]) -> S:
 
     @raise Fault: if it is none, or not what is expected.
     """
+    faults: list[str] = []
+    made = build(body(request), kind, faults)
+    if faults or made is None:
+        raise Fault(400, "; ".join(faults))
+    return made
+
+
+def body(request: Any) -> Mapping[str, Any]:
+    """
+    The same before anything is made of it.
+
+    @raise Fault: if it is no object.
+    """
     guard(request)
     data = request.content.read(MAX_BODY + 1)
     if len(data) > MAX_BODY:
@@ -126,11 +152,7 @@ def document(request: Any, kind: type[S]) -> S:
         raise Fault(400, f"the body is no JSON: {error}") from error
     if not isinstance(table, Mapping):
         raise Fault(400, "the body is no JSON object")
-    faults: list[str] = []
-    made = build(table, kind, faults)
-    if faults or made is None:
-        raise Fault(400, "; ".join(faults))
-    return made
+    return table
 
 
 def guard(request: Any) -> None:
@@ -190,8 +212,10 @@ def duration(name: str, text: str) -> int:
 
 def who(request: Any) -> str:
     """
-    Who asks: on a UNIX socket the name of the user, if the system knows it.
+    Who asks: who has logged in; on a UNIX socket the name of the user, if the system knows it.
     """
+    if login := getattr(request, "login", ""):
+        return str(login)
     if not isinstance(request.getClientAddress(), UNIXAddress):
         return "api"
     try:

@@ -17,16 +17,15 @@ from twisted.application.service import Service
 from twisted.internet import tcp, unix
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IAddress
-from twisted.internet.task import deferLater
 from twisted.logger import Logger
-from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
+from twisted.web.resource import IResource
 
 from sensord.config import ConfigError
 from sensord.control.api import Api
 from sensord.control.channel import site
 from sensord.control.client import brief
+from sensord.control.links import Links
 from sensord.text import plain
 
 #: Who may use the socket: its owner.
@@ -42,14 +41,6 @@ _BACKLOG = 128
 #: daemon that starts needs it for a moment; whoever keeps it must not keep us.
 _TRIES, _PAUSE = 20, 0.1
 
-#: Links at a time. Without a limit, a program that connects and says nothing would take up all
-#: files that the daemon can open, and devices would be refused.
-MAX_LINKS = 100
-
-#: Seconds that clients have for taking their last answers, and how often in a second it looks
-#: whether they did.
-_GRACE, _LOOKS = 1.0, 20
-
 
 def unfit(path: Path) -> str:
     """
@@ -62,11 +53,37 @@ def unfit(path: Path) -> str:
     return ""
 
 
+class ApiService(Service):
+    """
+    What all doors by which the API is reached have in common: it takes requests while this runs.
+    """
+
+    name = "api"
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    def startService(self) -> None:
+        """
+        Take requests.
+        """
+        self._api.open()
+        super().startService()
+
+    def stopService(self) -> None:
+        """
+        End all events.
+        """
+        super().stopService()
+        self._api.close()
+
+
 class Control(Service):
     """
     The socket.
 
     @param path: where it is made.
+    @param api: what is served there.
     @param pause: waits for so many seconds. It blocks: at the start nothing else runs yet.
     """
 
@@ -74,13 +91,16 @@ class Control(Service):
     _log = Logger()
 
     def __init__(
-        self, reactor: Any, path: Path, api: Api, pause: Callable[[float], object] = time.sleep
+        self,
+        reactor: Any,
+        path: Path,
+        api: IResource,
+        pause: Callable[[float], object] = time.sleep,
     ) -> None:
         self.path = path
         self._reactor = reactor
-        self._api = api
         self._pause = pause
-        self._links = Links(site(reactor, api.resource()))
+        self._links = Links(site(reactor, api))
         self._port: _Port | None = None
         self._made: tuple[str, tuple[int, int] | None] = "", None
 
@@ -109,7 +129,6 @@ class Control(Service):
         except OSError as error:
             raise self._fault(error) from error
         self._port = port
-        self._api.open()
         super().startService()
         self._log.info("control: {path}", path=self.path)
 
@@ -128,16 +147,10 @@ class Control(Service):
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
-        self._api.close()
         port, self._port = self._port, None
         if port is not None:
             await maybeDeferred(port.stopListening)
-        self._links.end()
-        for _ in range(int(_GRACE * _LOOKS)):
-            if not self._links.protocols:
-                return
-            await deferLater(self._reactor, 1 / _LOOKS, lambda: None)
-        self._links.abort()
+        await self._links.close(self._reactor)
 
     def _fault(self, why: object) -> ConfigError:
         why = getattr(why, "strerror", None) or why
@@ -211,34 +224,3 @@ def _clear(path: str) -> None:
     except BlockingIOError:  # so many wait there that no more are taken
         pass
     raise OSError("another daemon answers there")
-
-
-class Links(WrappingFactory):
-    """
-    All links with clients, so that they can be limited and ended.
-    """
-
-    noisy = False
-
-    def buildProtocol(self, addr: IAddress | None) -> Any:
-        """
-        Let a client in, or not.
-        """
-        return super().buildProtocol(addr) if len(self.protocols) < MAX_LINKS else None
-
-    def end(self) -> None:
-        """
-        Close each link as soon as all is written.
-        """
-        for link in self._all():
-            link.loseConnection()
-
-    def abort(self) -> None:
-        """
-        Cut all links.
-        """
-        for link in self._all():
-            link.abortConnection()
-
-    def _all(self) -> tuple[ProtocolWrapper, ...]:
-        return tuple(self.protocols)

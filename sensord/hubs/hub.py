@@ -105,7 +105,7 @@ class Hub:
         self._since = making.now()
         self._restarts = 0
         self._why = ""
-        self._wanted = False
+        self._wanted = self._stale = False
         self._child: Child | None = None
         self._life: Deferred[None] | None = None
         self._pause: Deferred[None] | None = None
@@ -157,6 +157,22 @@ class Hub:
         elif self._pause is not None:
             self._pause.cancel()
         return waiter
+
+    async def revise(self) -> None:
+        """
+        It is configured otherwise by now: have it go on by that, if it runs. One that is being
+        started may have read the old configuration, and is told when it runs.
+        """
+        if self.state == "starting":
+            self._stale = True
+        elif self.state == "running" and self._child is not None:
+            try:
+                (await self._prepare()).close()
+            except (OSError, ValueError) as error:
+                self._log.error("{hub}: goes on as before: {error}", hub=self._label, error=error)
+            else:
+                if self._child is not None:
+                    self._child.reload()
 
     def fail(self, why: str) -> None:
         """
@@ -238,6 +254,11 @@ class Hub:
         if self.state == "starting":
             self._turn("running")
             self._log.info("{hub}: runs", hub=self._label)
+            if self._stale:
+                self._stale = False
+                Deferred.fromCoroutine(self.revise()).addErrback(
+                    lambda failure: self._log.failure("{hub}", failure, hub=self._label)
+                )
 
     def _exhausted(self) -> bool:
         """

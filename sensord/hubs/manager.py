@@ -127,6 +127,14 @@ class Manager(Service):
         await gatherResults([hub.stop() for hub in self._known.values()])
         await self._desk.stop()
 
+    async def revise(self, settings: Settings) -> None:
+        """
+        Go on with other settings, but for its own: hubs that run are given theirs anew, the others
+        when they are started.
+        """
+        self._settings = settings
+        await gatherResults([Deferred.fromCoroutine(hub.revise()) for hub in self._known.values()])
+
     def list(self) -> Sequence[Status]:
         """
         How all hubs are.

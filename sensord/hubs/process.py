@@ -118,6 +118,14 @@ class Child(ProcessProtocol):
         """
         self.outReceived(data)
 
+    def reload(self) -> None:
+        """
+        Have it read its configuration anew, if it is as far as to know that signal; else it has not
+        read it yet, or is about to end.
+        """
+        if self._running and self._kill is None:
+            self._signal("HUP")
+
     def end(self, patience: float = GRACE, why: str = "") -> None:
         """
         Have it end.

@@ -33,6 +33,8 @@ class Quota(Struct, frozen=True):
 class GroupSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """
     C{[[hubs.groups]]}: a customer, with quotas in place of those of L{HubsSettings}.
+
+    @ivar name: what its hubs are started with.
     """
 
     name: str

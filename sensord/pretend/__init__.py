@@ -15,6 +15,7 @@ from sensord.pretend.meter import Meter
 from sensord.pretend.microcontroller import Microcontroller
 from sensord.pretend.node import IDS
 from sensord.pretend.radio import Radio
+from sensord.pretend.reporter import Reporter
 
 if TYPE_CHECKING:
     from sensord.simulate import Fleet
@@ -70,5 +71,6 @@ DEVICES: dict[str, Kind] = {
     "websocket": Kind(
         Microcontroller, "microcontrollers with an LED", 10, 20_000, 1 / 3, "tcp:127.0.0.1:4444"
     ),
+    "http": Kind(Reporter, "boards that push by HTTP", 10, 20_000, 0.2, "tcp:127.0.0.1:8080"),
     "rfm2pi": Kind(Radio, "nodes behind a radio module", 4, len(IDS), 0.1),
 }

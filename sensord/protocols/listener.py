@@ -93,6 +93,15 @@ class Listener(Service):
         self._wanted = True
         self._log.info("{line}", line=self._describe())
 
+    def revise(self, settings: PortSettings) -> None:
+        """
+        Go on with other limits; the port stays as it is, and so do all connections.
+
+        @param settings: those that it has, but for the limits.
+        """
+        self._settings = settings
+        self.factory.revise(settings)
+
     def stopService(self) -> Deferred[None]:
         """
         Close the port, and take no more from the peers that are connected: what they sent so far

@@ -12,6 +12,7 @@ from twisted.internet.protocol import Protocol, ServerFactory
 from twisted.internet.task import LoopingCall
 
 from sensord.listeners import PortSettings
+from sensord.notations import Network
 from sensord.protocols.inlet import Inlet
 from sensord.protocols.stream import Refusal, StreamProtocol
 from sensord.wire import Parser
@@ -55,9 +56,7 @@ class PortFactory(ServerFactory):
         self.refused = 0
         self._parser = parser
         self._protocol = protocol
-        self._most = settings.max_connections
-        self._networks = settings.networks
-        self._timeout = settings.idle_timeout
+        self._limit(settings)
         self._relenting: IDelayedCall | None = None
         self._looking = LoopingCall(self._look)
         self._looking.clock = clock
@@ -70,22 +69,33 @@ class PortFactory(ServerFactory):
         if self._timeout and not self._looking.running:
             self._looking.start(self._timeout / _LOOKS, now=False)
 
+    def revise(self, settings: PortSettings) -> None:
+        """
+        Go on with other limits. Who is in stays in.
+        """
+        before = self._timeout
+        self._limit(settings)
+        if self._timeout != before and self._looking.running:
+            self._looking.stop()
+        if self._timeout and not self._looking.running and self.numPorts:
+            self._looking.start(self._timeout / _LOOKS, now=False)
+
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
         """
         Let a peer in, or not.
         """
-        host = _host(addr)
-        return self._protocol(self, host, self._parser()) if self._admits(host) else Refusal()
+        peer = host(addr)
+        return self._protocol(self, peer, self._parser()) if self._admits(peer) else Refusal()
 
     def take(self, host: str, data: bytes) -> None:
         """
         Take in all that a peer had to say, which has hung up since and expects no answer.
         """
-        host = _plain(host)
-        if self._admits(host):
+        peer = _plain(host)
+        if self._admits(peer):
             parser = self._parser()
             if events := [*parser.feed(data), *parser.close()]:
-                self.inlet.account.add(self.inlet.decode(host, events))
+                self.inlet.account.add(self.inlet.decode(peer, events))
 
     def refuse(self, host: str, why: str) -> None:
         """
@@ -126,6 +136,11 @@ class PortFactory(ServerFactory):
         """
         for connection in tuple(self.connections):
             connection.transport.abortConnection()
+
+    def _limit(self, settings: PortSettings) -> None:
+        self._most = settings.max_connections
+        self._networks = settings.networks
+        self._timeout = settings.idle_timeout
 
     def _favor(self, links: Sequence[StreamProtocol]) -> None:
         """
@@ -168,27 +183,33 @@ class PortFactory(ServerFactory):
         """
         if len(self.connections) >= self._most:
             why = f"there are {self._most} connections already"
-        elif self._networks and not self._allowed(host):
+        elif not allowed(host, self._networks):
             why = "its network is not allowed"
         else:
             return True
         self.refuse(host, why)
         return False
 
-    def _allowed(self, host: str) -> bool:
-        try:
-            address = ip_address(host)
-        except ValueError:  # a peer without a network, on a UNIX socket
-            return False
-        return any(address in network for network in self._networks)
+
+def allowed(host: str, networks: Sequence[Network]) -> bool:
+    """
+    Whether a peer is in one of the networks; if there are none, everybody is.
+    """
+    if not networks:
+        return True
+    try:
+        address = ip_address(host)
+    except ValueError:  # a peer without a network, on a UNIX socket
+        return False
+    return any(address in network for network in networks)
 
 
-def _host(addr: IAddress | None) -> str:
+def host(addr: IAddress | None) -> str:
     """
     The host part of a peer's address.
     """
-    host: str | None = getattr(addr, "host", None)
-    return "local" if host is None else _plain(host)
+    found: str | None = getattr(addr, "host", None)
+    return "local" if found is None else _plain(found)
 
 
 def _plain(host: str) -> str:

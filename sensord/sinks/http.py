@@ -50,6 +50,9 @@ _GOODBYE = 2.0
 #: How much of an answer is read. Without a limit, one that goes on and on would fill the memory.
 MOST = 4 * 1024 * 1024
 
+#: The version of HTTP in which connections are not kept.
+_OLD = (b"HTTP", 1, 0)
+
 #: Digits of a number of seconds that are believed. Thousands of them would be no float.
 _DIGITS = 9
 
@@ -89,6 +92,9 @@ class Client:
     @param agent: what requests go through; for tests.
     @param patience: seconds that an answer may take; by default, L{ANSWER}.
     @param now: the time of day, in seconds since the epoch; by default, the reactor's.
+    @param again: whether a question is asked once more when the connection that was kept for it
+        turns out to be closed. What is written must not be sent twice behind the back of who
+        sends it.
     """
 
     def __init__(
@@ -98,7 +104,9 @@ class Client:
         agent: IAgent | None = None,
         patience: float | None = None,
         now: Callable[[], float] | None = None,
+        again: bool = False,
     ) -> None:
+        self._again = again
         self._now = now or reactor.seconds
         self._reactor = reactor
         self._place = place
@@ -113,11 +121,10 @@ class Client:
         """
         agent = self._agent
         if agent is None:
-            # What is written must not be sent twice behind the back of who sends it.
             self._pool = HTTPConnectionPool(self._reactor)
             self._pool.maxPersistentPerHost = 1
             self._pool.cachedConnectionTimeout = int(_IDLE)
-            self._pool.retryAutomatically = False
+            self._pool.retryAutomatically = self._again
             agent = Agent(self._reactor, connectTimeout=CONNECT, pool=self._pool)
         self._asks = agent
 
@@ -174,12 +181,17 @@ class Client:
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
     ) -> Answer:
         assert self._asks is not None, "the client was not started"
+        if self._pool is not None and not self._pool.persistent:
+            await self._pool.closeCachedConnections()
         response: Any = await self._asks.request(
             method.encode(),
             url.encode(),
             Headers({name: [text] for name, text in headers.items()}),
             None if body is None else _Sending(body),
         )
+        if self._pool is not None and response.version == _OLD:
+            # It closes without saying so: what was sent there next would never be answered.
+            self._pool.persistent = False
         reading = _Body()
         response.deliverBody(reading)
         data = await reading.done

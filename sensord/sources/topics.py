@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from msgspec import Struct
-
 from sensord.presence import Presence, Record
 from sensord.reading import (
     Arrivals,
@@ -18,16 +16,16 @@ from sensord.reading import (
     Quarantined,
     Reading,
     Rejected,
-    Value,
 )
 from sensord.registry import Registry, Unregistrable
 from sensord.settings import DeviceSettings
-from sensord.sources import byField, clean, unlike
+from sensord.sources import clean
+from sensord.sources.described import Described, Room
 from sensord.sources.frames import FrameSource
 from sensord.sources.packets import PacketSource
 from sensord.sources.radio import Node
 from sensord.sources.texts import MAX_SERIES
-from sensord.wire import SAMPLE, Skipped, esp8266, packing, poe, rfm2pi
+from sensord.wire import SAMPLE, Skipped, esp8266, poe, rfm2pi
 from sensord.wire.payloads import MAX_VALUES, VALUE, PayloadReader
 from sensord.wire.topics import Message, Pattern, Place, encode
 from sensord.wires import PacketSettings, SubscriberSettings
@@ -81,7 +79,7 @@ class TopicSource:
         self._places: dict[str, Place] = {}
         self._devices: dict[str, _Device] = {}
         self._strangers = 0
-        self._room = _Room(MAX_SERIES)
+        self._room = Room(MAX_SERIES)
         self._reader = PayloadReader(
             ZoneInfo(listener.timezone), listener.columns, listener.time, listener.ignore
         )
@@ -271,33 +269,16 @@ class _TopicPackets(PacketSource):
         return host
 
 
-class _Room(Struct):
-    """
-    How many more series can begin that have no description.
-    """
-
-    left: int
-
-
-class _Device:
+class _Device(Described):
     """
     What is known of one device.
 
     @ivar id: the levels of its topics.
-    @ivar values: by what the wire calls them: what they are called, and how they are scaled.
-    @ivar described: whether the description has any.
     """
 
     def __init__(self, id: str, settings: DeviceSettings, record: Record) -> None:
+        super().__init__(settings, record)
         self.id = id
-        self.label = settings.label
-        self.record = record
-        self.values: dict[str, tuple[str, Callable[[Any], Value] | None]] = {
-            field: (value.name, packing.scaler(value.scale, value.offset))
-            for field, value in byField(settings.values).items()
-        }
-        self._names = {name for name, _scaled in self.values.values()}
-        self.described = bool(self.values)
         self._settings = settings
         self._node: Node | None = None
 
@@ -309,18 +290,6 @@ class _Device:
         if self._node is None:
             self._node = Node(self._settings, self.record)
         return self._node
-
-    def learn(self, field: str, room: _Room) -> tuple[str, Callable[[Any], Value] | None] | None:
-        """
-        A value that is not described keeps its name, as long as there is room for it.
-        """
-        if not room.left:
-            return None
-        room.left -= 1
-        name = unlike(field, self._names)
-        self._names.add(name)
-        known = self.values[field] = (name, None)
-        return known
 
 
 def _rejected(message: Message, why: str, data: bytes = b"") -> Rejected:

@@ -221,6 +221,15 @@ class Database:
 
         return self._attempt(transaction)
 
+    def revise(self, maxQuarantine: int) -> None:
+        """
+        What is known of series is not what it was.
+
+        @param maxQuarantine: frames that the quarantine keeps from now on.
+        """
+        self._maxQuarantine = maxQuarantine
+        self.run(lambda _connection: self._ids.revise())
+
     def resolve(self, ids: Sequence[int], part: Part) -> None:
         """
         Replace quarantined frames by what they were decoded to.

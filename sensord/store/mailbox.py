@@ -151,6 +151,26 @@ def listed(
     return [Delivery(*row) for row in rows]
 
 
+def together(parts: Sequence[Delivery], address: str, variable: str) -> Delivery:
+    """
+    What became of a command that went to many: it was sent if one was.
+
+    @param address: what stands for all of them.
+    @param variable: as it was given.
+    """
+    order: Sequence[State] = ("sent", "pending", "expired", "refused")
+    best = min(parts, key=lambda part: order.index(part.state))
+    return structs.replace(
+        best,
+        id=0,
+        address=address,
+        variable=variable,
+        changed=max(part.changed for part in parts),
+        expires=None,
+        parts=tuple(parts),
+    )
+
+
 def _insert(connection: sqlite3.Connection, delivery: Delivery) -> Delivery:
     """
     Make a row.

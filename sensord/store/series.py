@@ -40,11 +40,18 @@ class Series(dict[tuple[str, str], int]):
 
         @param connection: in a transaction.
         """
-        self.clear()
         self._connection = connection
+        self.revise()
+
+    def revise(self) -> None:
+        """
+        Bring what the database says of every series up to date, in a transaction.
+        """
+        assert self._connection is not None
+        self.clear()
         # The index would do, but what is broken is to show now.
-        rows = connection.execute("SELECT id, device, name FROM series NOT INDEXED").fetchall()
-        for id, device, name in rows:
+        asked = self._connection.execute("SELECT id, device, name FROM series NOT INDEXED")
+        for id, device, name in asked.fetchall():
             self._annotate(id, self._describe(device, name))
 
     def keep(self) -> None:

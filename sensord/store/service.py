@@ -11,14 +11,16 @@ from typing import Protocol, TypeVar
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from sensord.reading import Intake, Reading
 from sensord.settings import StoreSettings, span
 from sensord.store.account import Account, NotStored, Waiting
 from sensord.store.archive import Archive, Current, Point
+from sensord.store.commits import Commits
 from sensord.store.database import Database, Part
+from sensord.store.expiry import Expiry
+from sensord.store.followers import Flow, Followers
 
 T = TypeVar("T")
 
@@ -28,9 +30,6 @@ _ENOUGH = 10_000
 
 #: Seconds between attempts to commit while the database cannot: at first, and at most.
 _RETRY_FIRST, _RETRY_MOST = 0.25, 8.0
-
-#: Seconds between removals of old readings, and how many go in one transaction.
-_EXPIRE_EVERY, _EXPIRE_MOST = 600.0, 5_000
 
 #: The fractions of C{max_pending} at which devices are held back, and let go on.
 _FULL, _DRAINED = 0.8, 0.5
@@ -47,18 +46,6 @@ class Run(Protocol):
         """
 
 
-class Flow(Protocol):
-    """
-    What wants to know how the store is doing.
-    """
-
-    def __call__(self, ready: bool, full: bool) -> None:
-        """
-        @param ready: whether commits succeed.
-        @param full: whether so much is waiting that devices should be held back.
-        """
-
-
 class Store(Service):
     """
     The shared storage service.
@@ -69,9 +56,11 @@ class Store(Service):
     @param read: runs the questions.
     @ivar now: the time of day, in seconds since the epoch; by default, the clock's.
     @ivar ready: whether commits succeed, as far as is known.
+    @ivar why: why they do not; empty if they do.
     @ivar full: whether so much is waiting that devices should be held back.
     @ivar archive: what answers questions, on the caller's thread.
     @ivar pending: how many items (readings, and what is none) wait for their commit.
+    @ivar commits: what the transactions were like.
     """
 
     name = "store"
@@ -88,27 +77,27 @@ class Store(Service):
     ) -> None:
         self.now = now or clock.seconds
         self.ready = True
+        self.why = ""
         self.full = False
         self.pending = 0
+        self.commits = Commits()
         self._clock = clock
         self._database = database
         self.archive = Archive(database.path)
         self._write = write
         self._read = read
-        self._window = settings.commit_window
-        self._high = int(settings.max_pending * _FULL)
-        self._low = int(settings.max_pending * _DRAINED)
-        self._enough = min(_ENOUGH, self._low)
-        self._age = span(settings.retention)
+        self._expiry = Expiry(
+            clock, self.now, lambda before, most: write(lambda: database.expire(before, most))
+        )
+        self._limit(settings)
         self._accounts: dict[str, Account] = {}
-        self._followers: list[Callable[[Sequence[Reading]], None]] = []
+        self._followers = Followers()
         self._flows: list[Flow] = []
         self._gathering: float | None = None  # since when something waits for a transaction
         self._draining: Deferred[None] | None = None
         self._pausing: tuple[Deferred[None], IDelayedCall] | None = None
         self._hurried = False
         self._flushing: list[Deferred[None]] = []
-        self._expiring: LoopingCall | None = None
         self._closing = self._closed = False
 
     def startService(self) -> None:
@@ -120,10 +109,7 @@ class Store(Service):
         self._database.open()
         self._closing = self._closed = False
         super().startService()
-        if self._age is not None:
-            self._expiring = LoopingCall(self._expire, self._age)
-            self._expiring.clock = self._clock
-            self._expiring.start(_EXPIRE_EVERY)
+        self._expiry.start(self._age)
 
     def stopService(self) -> Deferred[None]:
         """
@@ -133,9 +119,31 @@ class Store(Service):
         """
         super().stopService()
         self._closing = True
-        if self._expiring is not None and self._expiring.running:
-            self._expiring.stop()
+        self._expiry.stop()
         return Deferred.fromCoroutine(self._close())
+
+    def revise(self, settings: StoreSettings) -> Deferred[None]:
+        """
+        Go on with other settings, of which the path does not count, and with what is known of
+        series by now.
+
+        @return: fires when the database says of each series what is known of it.
+        """
+        before = self._age
+        self._limit(settings)
+        if self.running and self._age != before:
+            self._expiry.start(self._age)
+        full = self.pending >= (self._low if self.full else self._high)
+        if full != self.full:
+            self._change(self.ready, full)
+        return self._write(lambda: self._database.revise(settings.max_quarantine))
+
+    def _limit(self, settings: StoreSettings) -> None:
+        self._window = settings.commit_window
+        self._high = int(settings.max_pending * _FULL)
+        self._low = int(settings.max_pending * _DRAINED)
+        self._enough = min(_ENOUGH, self._low)
+        self._age = span(settings.retention)
 
     async def _close(self) -> None:
         await self.flush()
@@ -183,11 +191,14 @@ class Store(Service):
         self._followers.append(callback)
         return lambda: self._followers.remove(callback)
 
-    def watch(self, flow: Flow) -> None:
+    def watch(self, flow: Flow) -> Callable[[], None]:
         """
         Be told whenever L{ready} or L{full} changes.
+
+        @return: call it to hear no more.
         """
         self._flows.append(flow)
+        return lambda: self._flows.remove(flow)
 
     def latest(self, device: str | None = None, name: str | None = None) -> Deferred[list[Current]]:
         """
@@ -218,6 +229,26 @@ class Store(Service):
         @return: fires with what it returned, after the commit; fails if there was none.
         """
         return self._write(lambda: self._database.run(job))
+
+    def resolve(
+        self, ids: Sequence[int], listener: str, intakes: Sequence[Intake]
+    ) -> Deferred[None]:
+        """
+        Put what frames in quarantine were decoded to in their place.
+
+        @param ids: the frames.
+        @return: fires after the commit; fails if there was none.
+        """
+        done = self._write(lambda: self._database.resolve(ids, Part(listener, intakes)))
+        return done.addCallback(lambda _none: self._followers.tell(intakes))
+
+    def aside(self, call: Callable[[], T]) -> Deferred[T]:
+        """
+        Have something else done that blocks, on the writer's thread and in its turn.
+
+        @return: fires with what the call returned or raised.
+        """
+        return self._write(call)
 
     def always(self, job: Callable[[sqlite3.Connection], object]) -> None:
         """
@@ -269,7 +300,7 @@ class Store(Service):
             taken = [part for account in self._accounts.values() if (part := account.take())]
             flushing, self._flushing = self._flushing, []
             count = self.pending
-            outcome = await self._commit([part for part, _waiting in taken])
+            outcome = await self._commit([part for part, _waiting in taken], count)
             self._settle(taken, outcome)
             self.pending -= count
             if self.full and self.pending <= self._low:
@@ -281,10 +312,11 @@ class Store(Service):
         for flushed in flushing:
             flushed.callback(None)
 
-    async def _commit(self, parts: Sequence[Part]) -> dict[int, Exception] | NotStored:
+    async def _commit(self, parts: Sequence[Part], count: int) -> dict[int, Exception] | NotStored:
         """
         Write one transaction, trying for as long as it takes, or until the store is to close.
 
+        @param count: how many items it has.
         @return: the error of each intake that is unfit; or that nothing was written.
         """
         began, delay = self._clock.seconds(), _RETRY_FIRST
@@ -292,6 +324,8 @@ class Store(Service):
             try:
                 unfit = await self._write(lambda: self._database.commit(parts))
             except Exception as error:
+                self.why = str(error) or type(error).__name__
+                self.commits.failed += 1
                 if self.ready:
                     self._log.error(
                         "{path}: nothing can be stored ({error}); what was received is kept, and"
@@ -305,8 +339,9 @@ class Store(Service):
                 await self._pause(delay)
                 delay = min(delay * 2, _RETRY_MOST)
             else:
+                self.why, seconds = "", self._clock.seconds() - began
+                self.commits.add(seconds, count)
                 if not self.ready:
-                    seconds = self._clock.seconds() - began
                     self._log.info("storing again, after {seconds:.1f} s", seconds=seconds)
                     self._change(True, self.full)
                 return unfit
@@ -331,20 +366,9 @@ class Store(Service):
                 deferred.callback(None) if error is None else deferred.errback(error)
         for error in unfit.values():  # of which nobody else will hear
             self._log.error("readings that cannot be stored are rejected: {error}", error=error)
-        if not self._followers or isinstance(outcome, NotStored):
-            return
-        readings = [
-            reading
-            for part, _waiting in taken
-            for intake in part.intakes
-            if id(intake) not in outcome
-            for reading in intake.readings
-        ]
-        if not readings:
-            return
-        for follower in tuple(self._followers):
-            with self._log.failuresHandled("while telling a follower of readings"):
-                follower(readings)
+        if not isinstance(outcome, NotStored):
+            intakes = (intake for part, _waiting in taken for intake in part.intakes)
+            self._followers.tell(intake for intake in intakes if id(intake) not in outcome)
 
     def _change(self, ready: bool, full: bool) -> None:
         self.ready, self.full = ready, full
@@ -367,17 +391,3 @@ class Store(Service):
         if timer.active():
             timer.cancel()
         paused.callback(None)
-
-    async def _expire(self, age: float) -> None:
-        """
-        Remove what is older than the retention, in small transactions between the commits.
-
-        @param age: in seconds.
-        """
-        before = int((self.now() - age) * 1e6)
-        try:
-            while await self._write(lambda: self._database.expire(before, _EXPIRE_MOST)):
-                if self._closing:
-                    return
-        except Exception as error:
-            self._log.warn("old readings could not be removed: {error}", error=error)

@@ -132,6 +132,14 @@ class PayloadReader:
             found = _decode(text)
         except (DecodeError, RecursionError, UnicodeDecodeError) as error:
             return _skipped(text, f"no JSON: {str(error)[:100]}")
+        return self.members(found, text)
+
+    def members(self, found: Mapping[str, Any], text: bytes) -> Payload | Skipped:
+        """
+        The same for an object that is decoded already. This never raises.
+
+        @param text: what to show of it if it is no payload.
+        """
         values: list[tuple[str, Value]] = []
         bad: list[Skipped] = []
         time = None
@@ -141,40 +149,23 @@ class PayloadReader:
             if name in self._seen and (type(value) is float or _small(value)):
                 values.append((name, value))
             elif name == self._time and self._time:
-                time = self._moment(value)
+                time = moment(value, self._zone)
                 if time is None:
                     return _skipped(text, f"the time is no time in 1970..2199: {_sample(value)}")
             elif self._ignored(name):
                 continue
-            elif why := _unfit(name, value):
+            elif why := unfit(name, value):
                 bad.append(_skipped(_sample(f"{name}: {value}").encode(errors="replace"), why))
             else:
                 if len(self._seen) >= _MAX_SEEN:
                     self._seen.clear()
                 self._seen.add(name)
-                values.append((name, _fitting(value)))
+                values.append((name, fitting(value)))
         if len(values) > MAX_VALUES:
             return _skipped(text, f"more than {MAX_VALUES} values")
         if not flat and len({name for name, _value in values}) < len(values):
             return _skipped(text, "two values of one name")  # "a.b" beside "b" within "a"
         return Payload(values, time, bad)
-
-    def _moment(self, value: object) -> int | None:
-        """
-        A time of the wire as ours.
-        """
-        try:
-            if isinstance(value, str):
-                moment = datetime.fromisoformat(value)
-                if moment.tzinfo is None:
-                    moment = moment.replace(tzinfo=self._zone)
-                value = moment.timestamp()
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                return None
-            time = round(value * 1_000_000)
-        except (ValueError, OverflowError):
-            return None
-        return time if 0 <= time < END_OF_TIME * 1_000_000 else None
 
 
 def encode(values: Mapping[str, Value], time: int | None = None) -> bytes:
@@ -198,6 +189,27 @@ def command(variable: str, value: float) -> bytes:
     return b"{%b:%b}" % (encodeJson(variable), written(int(value) if whole else value).encode())
 
 
+def moment(value: object, zone: tzinfo) -> int | None:
+    """
+    A time of the wire in microseconds since the Unix epoch; L{None} if it is none.
+
+    @param value: seconds, or a text in the form of ISO 8601.
+    @param zone: where it is that time, if a text does not say so.
+    """
+    try:
+        if isinstance(value, str):
+            date = datetime.fromisoformat(value)
+            if date.tzinfo is None:
+                date = date.replace(tzinfo=zone)
+            value = date.timestamp()
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return None
+        time = round(value * 1_000_000)
+    except (ValueError, OverflowError):
+        return None
+    return time if 0 <= time < END_OF_TIME * 1_000_000 else None
+
+
 _decode = Decoder(dict[str, Any]).decode
 
 
@@ -215,7 +227,7 @@ def _members(found: Mapping[str, Any], prefix: str, depth: int) -> Iterator[tupl
             yield f"{prefix}{name}", value
 
 
-def _unfit(name: str, value: object) -> str:
+def unfit(name: str, value: object) -> str:
     """
     Why something cannot be stored; empty if it can.
     """
@@ -234,14 +246,14 @@ def _small(value: object) -> bool:
     return type(value) is int and _MIN_INT <= value <= _MAX_INT
 
 
-def _fitting(value: Any) -> Value:
+def fitting(value: Any) -> Value:
     """
     A value as databases have room for it.
     """
     if isinstance(value, int) and not _MIN_INT <= value <= _MAX_INT:
         return float(value)
-    fitting: Value = value
-    return fitting
+    made: Value = value
+    return made
 
 
 def _float(value: int) -> bool:

@@ -3,9 +3,10 @@ What the tests of the control API share: a gateway's worth of objects in memory,
 sends it the bytes of HTTP.
 """
 
+from functools import partial
 from http.client import HTTPResponse
 from io import BytesIO
-from typing import Any
+from typing import Any, ClassVar
 
 from msgspec import json
 from twisted.internet.error import CannotListenError, ConnectionDone
@@ -14,9 +15,10 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from sensord.commands import Commands
-from sensord.config import parse
+from sensord.config import Settings, parse
 from sensord.control.api import Api
 from sensord.control.channel import site
+from sensord.control.reloads import Reloader
 from sensord.devices import Devices
 from sensord.downlink import Downlink
 from sensord.listeners import PortSettings
@@ -28,14 +30,14 @@ from sensord.reading import Arrivals, Intake
 from sensord.sinks.outbox import Outbox
 from sensord.store.database import Database
 from sensord.store.service import Store
-from sensord.wire.poe import FrameParser
+from sensord.wires import WIRES
 from tests.sinks.support import MemorySink
 from tests.store.support import Disk, Runner, folder, reading
 
 #: When the tests take place: 2026-11-20T17:10:50Z, in microseconds since the epoch.
 NOW = 1_795_194_650_000_000
 
-_SETTINGS: dict[str, Any] = {
+SETTINGS: dict[str, Any] = {
     "listeners": [
         {"name": "poe", "wire": "poe", "listen": "tcp:1234", "command": "{variable},{value}"},
         {"name": "barn", "wire": "poe", "listen": "tcp:1235"},
@@ -142,9 +144,14 @@ class ApiTestCase(SynchronousTestCase):
     """
     The control API over real objects.
 
+    @cvar table: its configuration.
     @ivar site: what speaks HTTP.
     @ivar reader: runs what is asked of the database.
+    @ivar writer: runs what is written to it.
+    @ivar described: the descriptions of devices.
     """
+
+    table: ClassVar[dict[str, Any]] = SETTINGS
 
     def setUp(self) -> None:
         """
@@ -152,15 +159,15 @@ class ApiTestCase(SynchronousTestCase):
         """
         self.clock: Any = Reactor()
         self.clock.advance(NOW / 1e6)
-        settings = parse(_SETTINGS)
+        settings = parse(self.table)
         self.path = folder(self) / "sensord.sqlite"
         disk = Disk()
         disk.durable = False
-        described = Devices(settings, self.clock.seconds)
+        self.described = described = Devices(settings, self.clock.seconds)
         self.presence = described.presence
         database = Database(self.path, described.describe, connect=disk.connect)
-        self.disk, self.reader = disk, Runner()
-        self.store = Store(self.clock, database, Runner(), self.reader)
+        self.disk, self.writer, self.reader = disk, Runner(), Runner()
+        self.store = Store(self.clock, database, self.writer, self.reader)
         self.store.startService()
         self.addCleanup(database.close)
         self.commands = Commands(self.clock, self.store, self.presence, Downlink(settings))
@@ -173,22 +180,33 @@ class ApiTestCase(SynchronousTestCase):
         self.sink = MemorySink()
         settled = SinkSettings("influx", "influxdb")
         self.outbox = Outbox(self.clock, self.store, self.sink, settled)
+        reloader = self.reloads(settings)
         self.api = Api(
             self.clock,
-            settings,
+            lambda: settings if reloader is None else reloader.settings,
             self.presence,
             self.store,
             self.commands,
             self.listeners,
             {"influx": self.outbox},
+            reloader=reloader,
         )
         self.site = site(self.clock, self.api.resource())
+
+    def reloads(self, settings: Settings) -> Reloader | None:
+        """
+        What reads the configuration anew.
+
+        @param settings: those at first.
+        """
+        return None
 
     def _listener(self, settings: PortSettings, described: Devices) -> Listener:
         source = described.source(settings, Arrivals(self.clock.seconds))
         account = self.store.account(settings.name)
         inlet = Inlet(settings.name, source, account, self.presence, self.clock)
-        factory = PortFactory(settings, FrameParser, inlet, self.clock)
+        parser = partial(WIRES[settings.wire].parser, settings)
+        factory = PortFactory(settings, parser, inlet, self.clock)
         listener = Listener(self.clock, settings, factory)
         listener.startService()
         self.store.watch(listener.steer)
@@ -204,11 +222,11 @@ class ApiTestCase(SynchronousTestCase):
         ]
         self.admit(Intake(made))
 
-    def admit(self, intake: Intake) -> None:
+    def admit(self, intake: Intake, listener: str = "poe") -> None:
         """
         Have something stored.
         """
-        stored = self.store.account("poe").admit(intake)
+        stored = self.store.account(listener).admit(intake)
         self.clock.advance(0.005)
         self.successResultOf(stored)
 

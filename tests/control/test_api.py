@@ -439,6 +439,7 @@ class QuarantineTests(ApiTestCase):
                 "wire": "esp8266",
                 "why": "device 9 has no description",
                 "data": "0102",
+                "address": "",
             },
         )
         self.assertEqual(len(self.get("quarantine")), 3)

@@ -9,7 +9,8 @@ from typing import Any
 
 from twisted.logger import capturedLogs
 
-from sensord.control.channel import LINGER, MAX_REQUESTS, TIMEOUT
+from sensord.control.channel import LINGER, MAX_REQUESTS, TIMEOUT, site
+from sensord.control.live import KEPT
 from sensord.control.query import MAX_BODY
 from tests.control.support import ApiTestCase, Link
 
@@ -141,6 +142,9 @@ class SizeTests(ChannelTestCase):
             link = self.link()
             link.send(data)
             self.assertTrue(link.transport.disconnecting, data)
+            link.taken()
+            link.send(b"\r\n" + _GET)  # which over TLS may still come
+            self.assertEqual(link.taken(), b"")
             link.hangUp()
 
     def test_unlogged(self) -> None:
@@ -333,4 +337,142 @@ class TimeTests(ChannelTestCase):
                     link.protocol.pauseProducing()
                 link.send(data)
                 link.hangUp()
+                self.clock.advance(KEPT)  # for which events are remembered
                 self.assertEqual(self.clock.getDelayedCalls(), [], data)
+
+
+class Room:
+    """
+    The room for bodies of some paths, of all requests together.
+
+    @ivar free: how many bytes there are yet.
+    """
+
+    most = 3 * MAX_BODY
+
+    def __init__(self) -> None:
+        self.free = 4 * MAX_BODY
+        self.paths: list[bytes] = []
+
+    def open(self, path: bytes) -> "RoomBody | None":
+        """
+        See L{Bodies}.
+        """
+        self.paths.append(path)
+        return RoomBody(self) if path == b"/api/v1/commands" else None
+
+
+class RoomBody:
+    """
+    One of them.
+    """
+
+    def __init__(self, room: Room) -> None:
+        self.most = room.most
+        self._room = room
+        self._taken = 0
+
+    def take(self, count: int) -> bool:
+        """
+        See L{Body.take}.
+        """
+        if count > self._room.free:
+            return False
+        self._room.free -= count
+        self._taken += count
+        return True
+
+    def close(self) -> None:
+        """
+        See L{Body.close}.
+        """
+        self._room.free += self._taken
+        self._taken = 0
+
+
+class BodyTests(ChannelTestCase):
+    """
+    Paths to which more is sent than commands.
+    """
+
+    def setUp(self) -> None:
+        """
+        Have some.
+        """
+        super().setUp()
+        self.room = Room()
+        self.site = site(self.clock, self.api.resource(), self.room.open)
+
+    def test_most(self) -> None:
+        """
+        They have a limit of their own, whether the length is said or not; others have that of all.
+        """
+        link = self.link()
+        link.send(_POST + b"Content-Length: %d\r\n\r\n" % (3 * MAX_BODY) + b" " * 3 * MAX_BODY)
+        self.assertEqual(self.response(link.taken()).status, 413)  # by who reads commands
+        for head in (_POST + b"Content-Length: %d\r\n\r\n" % (3 * MAX_BODY + 1), _CHUNKED):
+            link = self.link()
+            link.send(head)
+            if head is _CHUNKED:
+                for _ in range(4):
+                    link.send(b"10000\r\n" + b"x" * MAX_BODY + b"\r\n")
+            why = f"the body is longer than {3 * MAX_BODY} bytes"
+            self.assertEqual(self.refused(link, 413), why)
+        link = self.link()
+        link.send(b"POST /api/v1/reload HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % (MAX_BODY + 1))
+        self.assertEqual(self.refused(link, 413), f"the body is longer than {MAX_BODY} bytes")
+        self.assertEqual(self.room.free, 4 * MAX_BODY)
+
+    def test_room(self) -> None:
+        """
+        Where there is no room any more, a client is told to come again; what others send goes on.
+        The room is free when the answer is made, the client gone, or time up.
+        """
+        head = _POST + b"Content-Length: %d\r\n\r\n" % (3 * MAX_BODY)
+        first, second, third = self.link(), self.link(), self.link()
+        first.send(head + b" " * (2 * MAX_BODY))
+        second.send(head + b" " * (2 * MAX_BODY))
+        third.send(head + b" ")
+        response = self.response(third.taken())
+        self.assertEqual((response.status, response.headers["Retry-After"]), (503, "5"))
+        self.assertEqual(self.room.free, 0)
+        second.hangUp()
+        self.assertEqual(self.room.free, 2 * MAX_BODY)
+        first.send(b" " * MAX_BODY)
+        self.assertEqual(self.response(first.taken()).status, 413)
+        self.assertEqual(self.room.free, 4 * MAX_BODY)
+        slow = self.link()
+        slow.send(head + b" ")
+        self.clock.advance(TIMEOUT)
+        self.assertEqual(self.response(slow.taken()).status, 408)
+        slow.hangUp()
+        third.hangUp()
+        self.assertEqual(self.room.free, 4 * MAX_BODY)
+
+    def test_path(self) -> None:
+        """
+        The path is that of each request, without what is asked there.
+        """
+        link = self.link()
+        link.send(
+            b"GET /api/v1/listeners?a=/b HTTP/1.1\r\n\r\n\r\n" + _GET + b"GET  HTTP/1.1\r\n\r\n"
+        )
+        link.send(_GET)
+        self.assertEqual(self.room.paths[:2], [b"/api/v1/listeners"] * 2)
+
+    def test_rest(self) -> None:
+        """
+        A link may be kept for longer without a request, or for ever.
+        """
+        for rest in (300.0, 0.0):
+            self.site = site(self.clock, self.api.resource(), rest=rest)
+            link = self.link()
+            self.clock.advance(299)
+            self.assertFalse(link.transport.disconnecting)
+            self.clock.advance(1)
+            self.assertEqual(link.transport.disconnecting, bool(rest))
+            link.send(_GET[:9])
+            self.clock.advance(TIMEOUT)
+            link.hangUp()
+            self.clock.advance(KEPT)
+            self.assertEqual(self.clock.getDelayedCalls(), [])

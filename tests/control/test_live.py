@@ -8,27 +8,45 @@ from typing import Any
 from msgspec import json
 from twisted.logger import capturedLogs
 
-from sensord.control.live import HEARTBEAT, MAX_FOLLOWERS, MAX_WAITING
+from sensord.control.live import HEARTBEAT, KEPT, MAX_FOLLOWERS, MAX_WAITING
+from sensord.control.ring import MAX_BYTES
 from tests.control.support import NOW, ApiTestCase, Device, Link
 from tests.store.support import intake, reading
 
 
-class LiveTests(ApiTestCase):
+class LiveTestCase(ApiTestCase):
     """
-    C{GET /events}.
+    Clients that follow.
     """
 
     def follow(self, query: str = "") -> Link:
         """
         A client follows.
         """
+        link = self.come(query)
+        self.assertRegex(link.taken(), rb"\r\n\r\n13\r\n:\n\nid: [0-9a-f]{8}-\d\n\n\r\n$")
+        return link
+
+    def come(self, query: str = "", last: str = "") -> Link:
+        """
+        A client follows, and has not read anything yet.
+
+        @param last: the id that it knows.
+        """
         link = self.link()
-        link.send(b"GET /api/v1/events%s HTTP/1.1\r\nHost: x\r\n\r\n" % query.encode())
-        response = link.taken()
+        head = f"Host: x\r\nLast-Event-ID: {last}\r\n\r\n"
+        link.send(f"GET /api/v1/events{query} HTTP/1.1\r\n{head}".encode())
+        response = link.transport.value()
         self.assertIn(b" 200 OK\r\n", response)
         self.assertIn(b"\r\nContent-Type: text/event-stream\r\n", response)
-        self.assertTrue(response.endswith(b"\r\n\r\n3\r\n:\n\n\r\n"), response)
         return link
+
+    def last(self, link: Link) -> str:
+        """
+        The newest id that a client has been told and has not read yet.
+        """
+        ids = re.findall(rb"^id: (\S+)$", link.transport.value(), re.MULTILINE)
+        return str(ids[-1].decode())
 
     def told(self, link: Link) -> list[tuple[str, Any]]:
         """
@@ -43,6 +61,12 @@ class LiveTests(ApiTestCase):
         The values of the readings that a client was told of, by event.
         """
         return [[one["value"] for one in data] for kind, data in self.told(link)]
+
+
+class LiveTests(LiveTestCase):
+    """
+    C{GET /events}.
+    """
 
     def test_readings(self) -> None:
         """
@@ -143,12 +167,13 @@ class LiveTests(ApiTestCase):
 
     def test_idle(self) -> None:
         """
-        When the last client has hung up, nothing is done for anybody any more.
+        A minute after the last client has hung up, nothing is done for anybody any more.
         """
         first, second = self.follow(), self.follow()
         self.keep(("workshop", "oven", 1, 0))
         first.hangUp()
         second.hangUp()
+        self.clock.advance(KEPT)
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.keep(("workshop", "oven", 2, 1))
         self.clock.advance(HEARTBEAT)
@@ -232,4 +257,129 @@ class LiveTests(ApiTestCase):
         link = self.follow()
         self.api.close()
         self.assertEqual(link.taken(), b"0\r\n\r\n")
+        link.hangUp()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
         self.assertEqual(self.fault("events", 503), "the daemon is stopping")
+
+
+class ResumeTests(LiveTestCase):
+    """
+    Clients that come back.
+    """
+
+    def happen(self, *values: int) -> None:
+        """
+        The oven of the workshop says something, and that is told.
+        """
+        for value in values:
+            self.keep(("workshop", "oven", value, 100 - value))
+            self.clock.advance(0.1)
+
+    def test_missed(self) -> None:
+        """
+        A client that comes back is told what it has missed, once, and goes on with what comes.
+        """
+        link, other = self.come(), self.follow()
+        self.happen(1)
+        last = self.last(link)
+        link.hangUp()
+        self.happen(2, 3)
+        link = self.come(last=last)
+        self.assertEqual(self.values(link), [[2], [3]])
+        self.happen(4)
+        self.assertEqual(self.values(link), [[4]])
+        self.assertEqual(self.values(other), [[1], [2], [3], [4]])
+
+    def test_nothingYet(self) -> None:
+        """
+        A client whose connection is lost before anything has happened is told what it has missed,
+        too.
+        """
+        link = self.come()
+        last = self.last(link)
+        link.hangUp()
+        self.happen(1)
+        again = self.come(last=last)
+        self.assertEqual(self.last(again), f"{last.split('-')[0]}-1")
+        self.assertEqual(self.values(again), [[1]])
+
+    def test_parameter(self) -> None:
+        """
+        The id may also be said by a parameter, since a page that begins anew can send no header.
+        """
+        last = self.last(self.come())
+        self.happen(1)
+        self.assertEqual(self.values(self.come(f"?last={last}")), [[1]])
+
+    def test_kinds(self) -> None:
+        """
+        What was missed may be of any kind, and only what is wanted is told.
+        """
+        link = self.come()
+        last = self.last(link)
+        link.hangUp()
+        self.presence.record("poe/192.168.1.7").hear(NOW)
+        self.presence.look()
+        self.post("commands", {"address": "workshop", "variable": "LED", "value": 1}, 202)
+        self.keep(("workshop", "oven", 1, 0), ("attic", "oven", 2, 0))
+        self.clock.advance(0.1)
+        told = [
+            [(kind, len(data)) for kind, data in self.told(self.come(query, last))]
+            for query in ("", "?device=workshop", "?device=attic", "?name=door")
+        ]
+        others = [("devices", 1), ("commands", 1)]
+        self.assertEqual(
+            told,
+            [[*others, ("readings", 2)], [*others, ("readings", 1)], [("readings", 1)], others],
+        )
+
+    def test_others(self) -> None:
+        """
+        Somebody else's events, or nonsense, are answered by a reset: the client has to ask for
+        everything anew. It can go on from there.
+        """
+        self.happen(1)
+        newest = self.last(self.come())
+        run, _dash, number = newest.partition("-")
+        senseless = (
+            f"{run}-{int(number) + 1}",
+            "00000000-0",
+            run,
+            "-",
+            "x",
+            f"{run}--1",
+            f"{run}-²",
+        )
+        for last in (*senseless, f"{run}-{'9' * 100}"):
+            link = self.come(last=last)
+            self.assertEqual(self.last(link), newest)
+            self.assertEqual(self.told(link), [("reset", [])])
+            self.assertEqual(self.told(self.come(last=newest)), [])
+
+    def test_much(self) -> None:
+        """
+        When more has happened than there is room for, that is a reset.
+        """
+        last = self.last(self.come())
+        for value in range(3):
+            self.keep(("workshop", "note", "x" * (MAX_BYTES // 2), value))
+            self.clock.advance(0.1)
+        self.assertEqual(self.told(self.come(last=last)), [("reset", [])])
+        run = last.partition("-")[0]
+        self.assertEqual(len(self.told(self.come(last=f"{run}-2"))), 1)
+
+    def test_late(self) -> None:
+        """
+        A client that was away for less than a minute has lost nothing, even if it is the only one;
+        one that was away for longer has.
+        """
+        link = self.come()
+        last = self.last(link)
+        link.hangUp()
+        self.happen(1)
+        self.clock.advance(KEPT - 1)
+        link = self.come(last=last)
+        self.assertEqual(self.values(link), [[1]])
+        link.hangUp()
+        self.clock.advance(KEPT)
+        self.assertEqual(self.told(self.come(last=last)), [("reset", [])])

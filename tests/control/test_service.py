@@ -15,7 +15,8 @@ from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 
 from sensord.config import ConfigError
 from sensord.control.client import brief
-from sensord.control.service import MAX_LINKS, Control, unfit
+from sensord.control.links import MAX_LINKS
+from sensord.control.service import ApiService, Control, unfit
 from tests.control.support import ApiTestCase
 
 
@@ -38,7 +39,7 @@ class ControlTests(ApiTestCase):
         """
         What makes a socket.
         """
-        made = Control(self.clock, path, self.api, self.pauses.append)
+        made = Control(self.clock, path, self.api.resource(), self.pauses.append)
 
         def end() -> None:
             if made.running:
@@ -185,7 +186,9 @@ class ControlTests(ApiTestCase):
         """
         held = os.open(self.path.parent, os.O_RDONLY)
         fcntl.flock(held, fcntl.LOCK_EX)
-        control = Control(self.clock, self.socket, self.api, lambda _seconds: os.close(held))
+        control = Control(
+            self.clock, self.socket, self.api.resource(), lambda _seconds: os.close(held)
+        )
         control.startService()
         self.end(control)
 
@@ -203,9 +206,12 @@ class ControlTests(ApiTestCase):
         """
         At the stop, events end, links are closed, and those that stay open are cut.
         """
+        served = ApiService(self.api)
+        served.startService()
         self.control.startService()
         (_idle, idle), (gone, _), (follower, followed) = [self.connect() for _ in range(3)]
         follower.dataReceived(b"GET /api/v1/events HTTP/1.1\r\nHost: x\r\n\r\n")
+        served.stopService()
         stopped = self.control.stopService()
         self.clock.advance(0)
         self.assertTrue(followed.value().endswith(b"0\r\n\r\n"))
@@ -256,8 +262,13 @@ class ControlTests(ApiTestCase):
         """
         It can be started again.
         """
-        self.control.startService()
-        self.end(self.control)
+        served = ApiService(self.api)
+        for _ in range(2):
+            served.startService()
+            self.control.startService()
+            served.stopService()
+            self.end(self.control)
+        served.startService()
         self.control.startService()
         self.connect()[0].dataReceived(b"GET /api/v1/events HTTP/1.1\r\nHost: x\r\n\r\n")
         self.post("listeners/poe/stop")

@@ -56,7 +56,7 @@ class Process:
         self.signals.append(name)
         if name == "KILL":
             self.end(signal=9)
-        elif not self.stubborn:
+        elif name == "TERM" and not self.stubborn:
             self.end()
 
     def loseConnection(self) -> None:

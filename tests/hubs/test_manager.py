@@ -5,8 +5,10 @@ Tests for L{sensord.hubs.manager}.
 import tomllib
 from typing import Any
 
+from msgspec import structs
 from twisted.internet.defer import Deferred
 from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import capturedLogs, formatEvent
 
 from sensord import Gateway
 from sensord.config import ConfigError, parse
@@ -60,6 +62,52 @@ class ActionTests(ManagerTestCase):
         self.do(manager, "stop", "h1")
         self.assertEqual(self.do(manager, "start", "h1").state, "starting")
         self.assertEqual(self.processes.running, ["h2.toml", "h1.toml"])
+
+    def test_revised(self) -> None:
+        """
+        When the settings of the manager change, hubs that run are given theirs anew, and told so.
+        One that is being started is told as soon as it runs, and one that rests has them when it
+        is started.
+        """
+        manager = self.launch()
+        for hub in ("h1", "h2", "h3"):
+            self.do(manager, "start", hub, "acme")
+        self.processes.all[0].started()
+        self.do(manager, "stop", "h3")
+        tagged = structs.replace(self.settings(), tags={"site": "north"})
+        self.successResultOf(Deferred.fromCoroutine(manager.revise(tagged)))
+        first, second, _third = self.processes.all
+        self.assertEqual((first.signals, second.signals), (["HUP"], []))
+        self.assertEqual(self.written("h1")["tags"]["site"], "north")
+        second.started()
+        self.assertEqual(second.signals, ["HUP"])
+        self.assertEqual(self.written("h2")["tags"]["site"], "north")
+        self.assertNotIn("site", self.written("h3")["tags"])
+        self.do(manager, "start", "h3")
+        self.processes.last.started()
+        self.assertEqual(self.processes.last.signals, [])
+        self.assertEqual(self.written("h3")["tags"]["site"], "north")
+
+    def test_revisedInVain(self) -> None:
+        """
+        A hub whose configuration cannot be written goes on by the old one.
+        """
+        manager = self.launch()
+        self.do(manager, "start", "h1", "acme")
+        self.processes.last.started()
+        (self.folder / "acme" / "h1.toml").unlink()
+        (self.folder / "acme" / "h1.toml").mkdir()
+        with capturedLogs() as captured:
+            self.successResultOf(Deferred.fromCoroutine(manager.revise(self.settings())))
+        [line] = [formatEvent(event) or "" for event in captured]
+        self.assertTrue(line.startswith("acme/h1: goes on as before: "), line)
+        self.assertEqual(self.processes.last.signals, [])
+
+    def written(self, hub: str) -> Any:
+        """
+        How a hub is configured.
+        """
+        return tomllib.loads((self.folder / "acme" / f"{hub}.toml").read_text())
 
     def test_restart(self) -> None:
         """

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -27,15 +27,17 @@ class Daemon:
     """
     One C{twistd -n sensord}.
 
+    @param before: what runs it, in a session of its own.
     @ivar log: what it has printed so far, standard error included.
     """
 
-    def __init__(self, folder: Path, *arguments: str) -> None:
+    def __init__(self, folder: Path, *arguments: str, before: Sequence[str] = ()) -> None:
         self.folder = folder
         self.log = ""
         self.process = subprocess.Popen(
-            [*twistd(), "-n", "--pidfile=", "sensord", *arguments],
+            [*before, *twistd(), "-n", "--pidfile=", "sensord", *arguments],
             cwd=folder,
+            start_new_session=bool(before),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,

@@ -259,13 +259,20 @@ class DeathTests(IntegrationTestCase):
 
     def test_hungUp(self) -> None:
         """
-        SIGHUP, as of a terminal that is closed, ends it as orderly, and so does any signal twice.
+        When its terminal is closed, it ends as orderly, and so it does by any signal twice.
         """
-        daemon = self.launch()
+        self.configure(CONFIG.format(weather=0, poe=0))
+        master, slave = os.openpty()
+        # The first terminal that the leader of a session opens is the session's.
+        leader = ["sh", "-c", 'exec 3<>"$0"; exec "$@"', os.ttyname(slave)]
+        daemon = Daemon(self.folder, before=leader)
+        self.addCleanup(daemon.close)
+        os.close(slave)
         peer = self.connect(daemon.port("poe"))
         peer.sendall(bytes.fromhex("01ff0001"))
         self.assertEqual(receive(peer, 1), b"\x06")
-        daemon.process.send_signal(signal.SIGHUP)
+        os.close(master)
+        daemon.expect("SIGHUP: stopping")
         self.assertEqual(daemon.end(signal.SIGTERM), 0)
         self.assertEqual(sorted(os.listdir(self.folder)), ["sensord.sqlite", "sensord.toml"])
         self.assertQuiet(daemon)

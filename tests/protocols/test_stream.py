@@ -23,7 +23,7 @@ from sensord.protocols.stream import AnsweringProtocol, Refusal, StreamProtocol
 from sensord.reading import Arrivals, Intake
 from sensord.settings import DeviceSettings, ValueSettings
 from sensord.store.account import Account, NotStored
-from sensord.wires import WIRES
+from sensord.wires import WIRES, FrameSettings
 
 FRAME = bytes.fromhex("01ff0001")
 UNKNOWN = bytes.fromhex("01ff0901")
@@ -368,6 +368,28 @@ class LimitTests(StreamTestCase):
         _protocol, transport = self.connect(self.build(idle_timeout=0.0))
         self.clock.advance(1e6)
         self.assertFalse(transport.cut)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_revised(self) -> None:
+        """
+        Other limits hold for those who come, and who is connected may be silent for as long as
+        these say.
+        """
+        factory = self.build(idle_timeout=60.0)
+        _protocol, transport = self.connect(factory)
+        factory.revise(
+            FrameSettings(
+                "poe", "poe", "tcp:0", max_connections=2, idle_timeout=8.0, allow=("10.0.0.0/24",)
+            )
+        )
+        self.assertIsInstance(self.knock(factory, "10.0.1.1")[0], Refusal)
+        _second, other = self.connect(factory)
+        self.assertIsInstance(self.knock(factory)[0], Refusal)
+        self.clock.pump([2.0] * 4)
+        self.assertFalse(transport.cut or other.cut)
+        self.clock.pump([2.0])
+        self.assertTrue(transport.cut and other.cut)
+        factory.revise(FrameSettings("poe", "poe", "tcp:0", idle_timeout=0.0))
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_loggedRarely(self) -> None:

@@ -155,6 +155,23 @@ class ExchangeTests(ClientTestCase):
         self.successResultOf(post)
         self.assertEqual(len(self.reactor.tcpClients), 2)
 
+    def test_old(self) -> None:
+        """
+        A server that speaks HTTP/1.0 closes the connection without saying so: each request has one
+        of its own.
+        """
+        before: Any = None
+        for _attempt in range(3):
+            post = self.post()
+            if before is not None:
+                before.connectionLost(Failure(ConnectionDone()))
+            before, transport = self.accept()
+            head = transport.value().lower()
+            before.dataReceived(b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            self.assertEqual(self.successResultOf(post).body, b"ok")
+        self.assertIn(b"connection: close", head)
+        self.assertEqual(len(self.reactor.tcpClients), 3)
+
     def test_body(self) -> None:
         """
         The body of an answer comes in pieces, and redirects are answers like others.

@@ -654,6 +654,22 @@ class BackPressureTests(StoreTestCase):
         self.writer.release()
         self.assertEqual((self.store.pending, self.store.full), (0, False))
 
+    def test_revised(self) -> None:
+        """
+        Another limit counts at once, for what waits already.
+        """
+        self.writer.holding = True
+        self.many(1)
+        self.clock.advance(1)
+        self.many(50, 100)
+        revised = [self.store.revise(StoreSettings(commit_window=1.0, max_pending=60))]
+        revised[0].addErrback(lambda failure: None)
+        self.assertEqual(self.flows, [(True, True)])
+        self.store.revise(_SETTINGS)
+        self.assertEqual(self.flows, [(True, True)])
+        self.store.revise(StoreSettings(commit_window=1.0, max_pending=200))
+        self.assertEqual(self.flows, [(True, True), (True, False)])
+
     def test_full(self) -> None:
         """
         The store is full when 80 % of what it may keep are waiting, and says so once.
@@ -1104,6 +1120,21 @@ class RetentionTests(StoreTestCase):
         self.clock.advance(600)
         self.assertEqual(len(self.times()), 2)
 
+    def test_revised(self) -> None:
+        """
+        Another retention counts at once; without one nothing is removed any more.
+        """
+        self.old(3)
+        self.successResultOf(self.store.revise(StoreSettings(retention="3d")))
+        self.clock.advance(1200)
+        self.assertEqual(len(self.times()), 4)
+        self.successResultOf(self.store.revise(StoreSettings(retention="1d")))
+        self.assertEqual(len(self.times()), 1)
+        self.old(3)
+        self.successResultOf(self.store.revise(StoreSettings(retention="forever")))
+        self.clock.advance(1200)
+        self.assertEqual(len(self.times()), 5)
+
     def test_young(self) -> None:
         """
         What is as old as the retention to the second stays until the next time.
@@ -1191,3 +1222,74 @@ class ForeverTests(StoreTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.clock.advance(10 * 365 * 86400)
         self.assertEqual(self.times(), [1, 2])
+
+
+class ResolveTests(StoreTestCase):
+    """
+    Frames in quarantine that are replaced by what they were decoded to.
+    """
+
+    def hold(self, count: int) -> None:
+        """
+        Have frames quarantined.
+        """
+        done = self.store.account("weather").admit(intake(quarantined=count))
+        self.clock.advance(1)
+        self.successResultOf(done)
+
+    def test_resolved(self) -> None:
+        """
+        Those who follow are told of the readings after their commit, and the ledger balances.
+        """
+        self.hold(2)
+        told = self.transactions()
+        self.writer.holding = True
+        done = self.store.resolve([1, 2], "weather", [intake(reading(1)), intake(reading(2))])
+        self.assertEqual((told, self.times()), ([], []))
+        self.writer.release()
+        self.successResultOf(done)
+        self.assertEqual((told, self.times()), ([[1, 2]], [1, 2]))
+        self.assertEqual(ledger(self.path), (2, 2, 0, 0, 0))
+        self.assertEqual(faults(self.path), [])
+
+    def test_gone(self) -> None:
+        """
+        If one of them is there no more, nothing is stored, and nobody is told.
+        """
+        self.hold(1)
+        told = self.transactions()
+        done = self.store.resolve([1, 2], "weather", [intake(reading(1)), intake(reading(2))])
+        self.failureResultOf(done, StoreError)
+        self.assertEqual((told, self.times()), ([], []))
+        self.assertEqual(ledger(self.path), (1, 0, 0, 0, 1))
+
+    def test_aside(self) -> None:
+        """
+        Something else that blocks has its turn behind what is being written.
+        """
+        self.writer.holding = True
+        first, second = self.store.write(lambda _connection: 1), self.store.aside(lambda: 2)
+        self.writer.release()
+        self.assertNoResult(second)
+        self.writer.release()
+        self.assertEqual((self.successResultOf(first), self.successResultOf(second)), (1, 2))
+
+
+class WhyTests(StoreTestCase):
+    """
+    Why nothing can be stored.
+    """
+
+    def test_why(self) -> None:
+        """
+        The newest reason is known for as long as nothing can be stored.
+        """
+        self.assertEqual(self.store.why, "")
+        self.disk.trouble = "INSERT"
+        done = self.record(1)
+        self.clock.advance(1)
+        self.assertEqual((self.store.ready, self.store.why), (False, "disk I/O error"))
+        self.disk.trouble = None
+        self.clock.advance(10)
+        self.successResultOf(done)
+        self.assertEqual((self.store.ready, self.store.why), (True, ""))

@@ -1,0 +1,3 @@
+"""
+Settings that an emoncms has for its gateway: C{--config-emoncms}.
+"""
