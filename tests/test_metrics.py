@@ -7,7 +7,6 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 from http.client import HTTPResponse
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 from unittest import SkipTest
@@ -31,6 +30,7 @@ from sensord.measures import MEASURES
 from sensord.metrics import OTHER, PATIENCE, Metrics
 from sensord.presence import State
 from sensord.store.commits import Commits, Histogram
+from tests.http import response
 from tests.store.support import folder, intake, reading, sql
 from tests.test_gateway import InlineWorker
 
@@ -489,9 +489,7 @@ class PageTests(MetricsTests):
         """
         A response.
         """
-        response = HTTPResponse(_Socket(transport.value()), method=method)  # type: ignore[arg-type]
-        response.begin()
-        return response
+        return response(transport.value(), method)
 
     def text(self, accept: str = "") -> str:
         """
@@ -560,21 +558,6 @@ class CommitsTests(SynchronousTestCase):
         At first, there is nothing.
         """
         self.assertEqual({count for _bound, count in Commits().seconds.buckets()}, {0})
-
-
-class _Socket:
-    """
-    What C{http.client} reads a response from.
-    """
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-
-    def makefile(self, mode: str) -> BytesIO:
-        """
-        A file with the response.
-        """
-        return BytesIO(self._data)
 
 
 def _written(name: str, labels: dict[str, str]) -> str:

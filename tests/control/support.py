@@ -5,13 +5,11 @@ sends it the bytes of HTTP.
 
 from functools import partial
 from http.client import HTTPResponse
-from io import BytesIO
 from typing import Any, ClassVar
 
 from msgspec import json
-from twisted.internet.error import CannotListenError, ConnectionDone
+from twisted.internet.error import CannotListenError
 from twisted.internet.testing import MemoryReactorClock, StringTransport
-from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from sensord.commands import Commands
@@ -31,6 +29,7 @@ from sensord.sinks.outbox import Outbox
 from sensord.store.database import Database
 from sensord.store.service import Store
 from sensord.wires import WIRES
+from tests.http import End, response
 from tests.sinks.support import MemorySink
 from tests.store.support import Disk, Runner, folder, reading
 
@@ -94,7 +93,7 @@ class Device:
         self.sent += data
 
 
-class Link:
+class Link(End):
     """
     The link of a client.
     """
@@ -103,41 +102,6 @@ class Link:
         self.transport: Any = StringTransport()
         self.protocol: Any = case.site.buildProtocol(None)
         self.protocol.makeConnection(self.transport)
-
-    def send(self, data: bytes) -> None:
-        """
-        Send bytes.
-        """
-        self.protocol.dataReceived(data)
-
-    def taken(self) -> bytes:
-        """
-        What has come since.
-        """
-        data: bytes = self.transport.value()
-        self.transport.clear()
-        return data
-
-    def hangUp(self) -> None:
-        """
-        Be gone.
-        """
-        self.protocol.connectionLost(Failure(ConnectionDone()))
-
-
-class _Socket:
-    """
-    What C{http.client} reads a response from.
-    """
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-
-    def makefile(self, mode: str) -> BytesIO:
-        """
-        A file with the response.
-        """
-        return BytesIO(self._data)
 
 
 class ApiTestCase(SynchronousTestCase):
@@ -256,9 +220,7 @@ class ApiTestCase(SynchronousTestCase):
         """
         A response in bytes, parsed.
         """
-        made = HTTPResponse(_Socket(data), method=method)  # type: ignore[arg-type]
-        made.begin()
-        return made
+        return response(data, method)
 
     def get(self, target: str, status: int = 200) -> Any:
         """

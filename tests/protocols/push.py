@@ -4,14 +4,11 @@ clients that send it the bytes of requests.
 """
 
 from http.client import HTTPResponse
-from io import BytesIO
 from typing import Any
 
 from msgspec import json
 from twisted.internet.address import IPv4Address
-from twisted.internet.error import ConnectionDone
 from twisted.internet.testing import MemoryReactorClock, StringTransport
-from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from sensord.config import Settings
@@ -25,6 +22,7 @@ from sensord.store.archive import Archive
 from sensord.store.audit import audit
 from sensord.store.database import Database
 from sensord.store.service import Store
+from tests.http import End, response
 from tests.store.support import Disk, Runner, folder
 
 #: When the tests take place: 2026-11-20T17:10:50Z, in seconds since the epoch.
@@ -49,22 +47,7 @@ class Reactor(MemoryReactorClock):
         return made
 
 
-class _Socket:
-    """
-    What C{http.client} reads a response from.
-    """
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-
-    def makefile(self, mode: str) -> BytesIO:
-        """
-        A file with the response.
-        """
-        return BytesIO(self._data)
-
-
-class Client:
+class Client(End):
     """
     One connection.
     """
@@ -75,12 +58,6 @@ class Client:
         self.protocol: Any = factory.buildProtocol(peer)
         if self.protocol is not None:
             self.protocol.makeConnection(self.transport)
-
-    def send(self, data: bytes) -> None:
-        """
-        Send bytes.
-        """
-        self.protocol.dataReceived(data)
 
     def ask(
         self,
@@ -107,17 +84,7 @@ class Client:
         """
         The answer that has come.
         """
-        data: bytes = self.transport.value()
-        self.transport.clear()
-        made = HTTPResponse(_Socket(data), method=method)  # type: ignore[arg-type]
-        made.begin()
-        return made
-
-    def hangUp(self) -> None:
-        """
-        Be gone.
-        """
-        self.protocol.connectionLost(Failure(ConnectionDone()))
+        return response(self.taken(), method)
 
 
 class PushTestCase(SynchronousTestCase):

@@ -9,9 +9,7 @@ from typing import Any
 
 from msgspec import json
 from twisted.internet.address import IPv4Address
-from twisted.internet.error import ConnectionDone
 from twisted.internet.testing import StringTransport
-from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 
 from sensord.settings import Secret
@@ -19,6 +17,7 @@ from sensord.web import passwords
 from sensord.web.service import Web
 from sensord.web.settings import OPERATOR, VIEWER, UserSettings, WebSettings
 from tests.control.support import ApiTestCase, Reactor
+from tests.http import End
 from tests.store.support import Runner
 
 #: The password of everybody, and its hash, which costs next to nothing.
@@ -63,7 +62,7 @@ class PageReactor(Reactor):
         return made
 
 
-class Browser:
+class Browser(End):
     """
     One link to the page.
 
@@ -77,26 +76,6 @@ class Browser:
         self.protocol: Any = case.factory.buildProtocol(peer)
         if self.protocol is not None:
             self.protocol.makeConnection(self.transport)
-
-    def send(self, data: bytes) -> None:
-        """
-        Send bytes.
-        """
-        self.protocol.dataReceived(data)
-
-    def taken(self) -> bytes:
-        """
-        What has come since.
-        """
-        data: bytes = self.transport.value()
-        self.transport.clear()
-        return data
-
-    def hangUp(self) -> None:
-        """
-        Be gone.
-        """
-        self.protocol.connectionLost(Failure(ConnectionDone()))
 
 
 class WebTestCase(ApiTestCase):

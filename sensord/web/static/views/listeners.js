@@ -2,16 +2,13 @@
  * Listeners: the ways in, with what the ledger has of each; start and stop.
  */
 
-import { get, post } from "../lib/api.js";
+import { post } from "../lib/api.js";
 import { h, say } from "../lib/dom.js";
 import { count, plural } from "../lib/format.js";
-import { action, confirm, doing, head, operates, poll } from "../lib/parts.js";
-import { settle } from "../lib/table.js";
+import { action, confirm, doing, operates } from "../lib/parts.js";
+import { EVERY, ways } from "../lib/ways.js";
 
 export const title = "Listeners";
-
-/** Milliseconds between two questions. */
-const EVERY = 2_000;
 
 /** What the states mean: a word, how it looks, and what it says. */
 const STATES = {
@@ -30,43 +27,13 @@ const FATES = [
 ];
 
 export default function view(main, params, app) {
-    const cards = new Map();
-    const box = h("div");
-    const grid = h("div", { class: "grid wide" });
-    const empty = h(
-        "div",
-        { class: "empty", hidden: true },
-        "The configuration has no listeners.",
-    );
-    main.append(
-        head(
-            "Listeners",
-            "The ways in. All that comes is counted, and becomes one of four things.",
-        ),
-        box,
-        grid,
-        empty,
-    );
-
-    const asking = poll(
-        EVERY,
-        (signal) => get("listeners", null, { signal }),
-        (all) => {
-            const names = new Set(all.map((one) => one.name));
-            for (const name of [...cards.keys()]) if (!names.has(name)) cards.delete(name);
-            for (const one of all) {
-                if (!cards.has(one.name)) cards.set(one.name, card(app));
-                cards.get(one.name).show(one);
-            }
-            settle(
-                grid,
-                all.map((one) => cards.get(one.name).node),
-            );
-            empty.hidden = all.length > 0;
-        },
-        box,
-    );
-    return asking.stop;
+    return ways(main, {
+        path: "listeners",
+        title,
+        about: "The ways in. All that comes is counted, and becomes one of four things.",
+        none: "The configuration has no listeners.",
+        make: () => card(app),
+    });
 }
 
 /** One listener. */

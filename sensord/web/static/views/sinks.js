@@ -2,26 +2,13 @@
  * Sinks: the ways out, with what waits for each and what went wrong; pause and resume.
  */
 
-import { get, post } from "../lib/api.js";
+import { post } from "../lib/api.js";
 import { h, say } from "../lib/dom.js";
 import { count } from "../lib/format.js";
-import {
-    confirm,
-    doing,
-    head,
-    operates,
-    poll,
-    running,
-    sentence,
-    set,
-    when,
-} from "../lib/parts.js";
-import { settle } from "../lib/table.js";
+import { confirm, doing, operates, sentence, set, when } from "../lib/parts.js";
+import { ways } from "../lib/ways.js";
 
 export const title = "Sinks";
-
-/** Milliseconds between two questions. */
-const EVERY = 2_000;
 
 /** What the states mean: a word, how it looks, and what it says. */
 const STATES = {
@@ -51,48 +38,13 @@ const FIGURES = [
 ];
 
 export default function view(main, params, app) {
-    const cards = new Map();
-    const box = h("div");
-    const grid = h("div", { class: "grid wide" });
-    const empty = h(
-        "div",
-        { class: "empty", hidden: true },
-        "There are no sinks: readings are stored here, and passed on to nobody.",
-    );
-    main.append(
-        head("Sinks", "The ways out. None waits for another, and what is not taken waits here."),
-        box,
-        grid,
-        empty,
-    );
-
-    const asking = poll(
-        EVERY,
-        (signal) => get("sinks", null, { signal }),
-        (all) => {
-            const names = new Set(all.map((one) => one.name));
-            for (const name of [...cards.keys()]) if (!names.has(name)) cards.delete(name);
-            for (const one of all) {
-                if (!cards.has(one.name))
-                    cards.set(
-                        one.name,
-                        card(app, () => asking.now()),
-                    );
-                cards.get(one.name).show(one);
-            }
-            settle(
-                grid,
-                all.map((one) => cards.get(one.name).node),
-            );
-            empty.hidden = all.length > 0;
-        },
-        box,
-    );
-    const rest = running(main);
-    return () => {
-        asking.stop();
-        rest();
-    };
+    return ways(main, {
+        path: "sinks",
+        title,
+        about: "The ways out. None waits for another, and what is not taken waits here.",
+        none: "There are no sinks: readings are stored here, and passed on to nobody.",
+        make: (changed) => card(app, changed),
+    });
 }
 
 /** One sink. */
