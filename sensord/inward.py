@@ -26,6 +26,7 @@ from sensord.protocols.stream import AnsweringProtocol, StreamProtocol
 from sensord.protocols.websocket import WebSocketProtocol
 from sensord.pushes import PushSettings
 from sensord.reading import Arrivals
+from sensord.settings import Secret
 from sensord.sources.topics import TopicSource
 from sensord.store.service import Run, Store
 from sensord.wire.topics import Pattern
@@ -100,6 +101,7 @@ class Inward:
             self._store.account(settings.name),
             self._devices.presence,
             self._reactor,
+            _secret(settings),
         )
         way: Way
         match settings:
@@ -160,6 +162,14 @@ def _hard(settings: ListenerSettings) -> list[object]:
     """
     fields = structs.fields(settings)
     return [type(settings), *(getattr(settings, f.name) for f in fields if f.name not in _SOFT)]
+
+
+def _secret(settings: ListenerSettings) -> Secret:
+    """
+    What its devices have to show.
+    """
+    found = (getattr(settings, name, None) for name in ("token", "key"))
+    return next((one for one in found if isinstance(one, Secret)), Secret())
 
 
 def _link(settings: PortSettings) -> Callable[[PortFactory, str, Any], StreamProtocol]:

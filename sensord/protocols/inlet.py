@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 from sensord.presence import Presence
 from sensord.rarely import Rarely
 from sensord.reading import Intake
+from sensord.settings import Secret
 from sensord.sources import Source
 from sensord.store.account import Account
 
@@ -32,18 +33,27 @@ class Inlet:
     @ivar account: where they are stored.
     @ivar presence: is told which devices can be reached.
     @param clock: for what is logged rarely.
+    @param secret: what devices have to show. One that shows it in the wrong place is not to have it
+        in the log.
     """
 
     _log = Logger()
 
     def __init__(
-        self, name: str, source: Source, account: Account, presence: Presence, clock: IReactorTime
+        self,
+        name: str,
+        source: Source,
+        account: Account,
+        presence: Presence,
+        clock: IReactorTime,
+        secret: Secret = Secret(),  # noqa: B008 (it never changes)
     ) -> None:
         self.name = name
         self.source = source
         self.account = account
         self.presence = presence
         self._rarely = Rarely(self._log, clock)
+        self._secret = secret.text.encode()
 
     def decode(self, host: str, events: Sequence[Any]) -> Intake:
         """
@@ -83,9 +93,12 @@ class Inlet:
             "{name}: {kind} from {host}: {why}: {data}",
             kind=kind,
             host=host,
-            why=why,
-            data=_shown(data),
+            why=self._hide(why.encode()).decode(),
+            data=_shown(self._hide(data)),
         )
+
+    def _hide(self, data: bytes) -> bytes:
+        return data.replace(self._secret, b"(hidden)") if self._secret else data
 
 
 def _shown(data: bytes) -> str:

@@ -153,9 +153,13 @@ class Pushed(Resource):
         if place.form is Form.PING:
             request.setHeader(b"x-influxdb-version", b"1.8-sensord")
             return Answer(204)
+        early = place.form not in bodies.FORMS or any(self._shown(request, query))
+        if early:  # unpacking takes long, and is not for everybody
+            self._admit(request, host, query)
         data = bodies.unpacked(request, self._settings.max_body)
         parameters = {**query, **bodies.form(request, data, place.form)}
-        self._admit(request, host, parameters)
+        if not early:
+            self._admit(request, host, parameters)
         if place.form is Form.QUERY:
             if not _CREATE.match(parameters.get("q", "")):
                 raise Fault(400, "this is no database: nothing can be asked here")
@@ -224,7 +228,7 @@ class Pushed(Resource):
         @raise Fault: for all others.
         """
         if self._token:
-            shown = [*bodies.shown(request), *(parameters.get(key, "") for key in _SHOWN)]
+            shown = self._shown(request, parameters)
             if not any(
                 [compare_digest(_digest(one.encode()), self._token) for one in shown if one]
             ):
@@ -237,6 +241,12 @@ class Pushed(Resource):
             raise Fault(403, "there is no token, so that this is for this machine only")
         self._origins.asked(request)
         self._origins.called(request, getattr(here, "host", ""))
+
+    def _shown(self, request: Any, parameters: Mapping[str, str]) -> list[str]:
+        """
+        All that may be the token.
+        """
+        return [*bodies.shown(request), *(parameters.get(key, "") for key in _SHOWN)]
 
     async def _turn(self) -> None:
         """

@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from sensord.protocols.inlet import Inlet
 from sensord.reading import Intake, Quarantined, Rejected
+from sensord.settings import Secret
 
 
 class Nothing:
@@ -34,12 +35,12 @@ class ShownTests(SynchronousTestCase):
     What the log shows of frames that are not taken.
     """
 
-    def shown(self, *frames: bytes) -> list[str]:
+    def shown(self, *frames: bytes, secret: str = "") -> list[str]:
         """
         The ends of the lines for some frames.
         """
         source, nothing = cast(Any, Nothing()), cast(Any, None)
-        inlet = Inlet("poe", source, nothing, nothing, Clock())
+        inlet = Inlet("poe", source, nothing, nothing, Clock(), Secret(secret))
         with capturedLogs() as logs:
             inlet.decode("192.168.1.7", frames)
         lines = [eventAsText(event, includeTimestamp=False) for event in logs]
@@ -52,6 +53,15 @@ class ShownTests(SynchronousTestCase):
         self.assertEqual(
             self.shown(b"15 69\tx'y\r\n", b"z" * 100),
             ['noise: "15 69\\tx\'y\\r\\n"', f"unknown: '{'z' * 64}'..."],
+        )
+
+    def test_secret(self) -> None:
+        """
+        What a device has to show is not shown, wherever it shows it.
+        """
+        self.assertEqual(
+            self.shown(b"apikey=sesame&x=1", b"z" * 60 + b"sesame", secret="sesame"),
+            ["noise: 'apikey=(hidden)&x=1'", f"unknown: '{'z' * 60}(hid'..."],
         )
 
     def test_binary(self) -> None:

@@ -317,6 +317,16 @@ class BodyTests(PushTestCase):
         self.assertEqual(self.push(WRITE, b"d d=4", Content_Encoding="identity").status, 204)
         self.assertEqual([name for _device, name, _value in self.stored()], ["a", "b", "c", "d"])
 
+    def test_parts(self) -> None:
+        """
+        A body of thousands of empty parts is refused, and nobody without the token has one
+        unpacked.
+        """
+        self.begin()
+        empty = zlib.compress(b"") * 5000
+        self.assertEqual(self.push(WRITE, empty, Content_Encoding="deflate").status, 413)
+        self.assertEqual(self.push(WRITE, b"x", auth="", Content_Encoding="gzip").status, 401)
+
     def test_broken(self) -> None:
         """
         What is not packed as it says, or not to its end, is refused.
