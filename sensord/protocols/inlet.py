@@ -21,6 +21,9 @@ from sensord.store.account import Account
 #: How much is shown of what is not taken: characters of text, bytes of anything else.
 _LENGTH, _BYTES = 64, 32
 
+#: What stands in the place of a secret.
+_HIDDEN = "(hidden)"
+
 _TEXT = re.compile(rb"[ -~\t\r\n]+").fullmatch
 
 
@@ -53,7 +56,7 @@ class Inlet:
         self.account = account
         self.presence = presence
         self._rarely = Rarely(self._log, clock)
-        self._secret = secret.text.encode()
+        self._secret = secret.text
 
     def decode(self, host: str, events: Sequence[Any]) -> Intake:
         """
@@ -87,18 +90,18 @@ class Inlet:
                 self.warn("tls", host, "{name}: no TLS with {host}: {why}", host=host, why=why)
 
     def _complain(self, kind: str, subject: str, host: str, why: str, data: bytes) -> None:
+        if self._secret:
+            why = why.replace(self._secret, _HIDDEN)
+            data = data.replace(self._secret.encode(), _HIDDEN.encode())
         self.warn(
             kind,
             subject,
             "{name}: {kind} from {host}: {why}: {data}",
             kind=kind,
             host=host,
-            why=self._hide(why.encode()).decode(),
-            data=_shown(self._hide(data)),
+            why=why,
+            data=_shown(data),
         )
-
-    def _hide(self, data: bytes) -> bytes:
-        return data.replace(self._secret, b"(hidden)") if self._secret else data
 
 
 def _shown(data: bytes) -> str:
