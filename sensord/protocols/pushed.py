@@ -9,7 +9,6 @@ from hashlib import blake2b
 from hmac import compare_digest
 from typing import Any
 
-from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -22,8 +21,7 @@ from sensord.protocols.dialects import Answer, Asked, partly, refused, stored
 from sensord.protocols.inlet import Inlet
 from sensord.pushes import PushSettings
 from sensord.store.account import NotStored
-from sensord.web.origins import Origins
-from sensord.web.settings import loopback
+from sensord.web.origins import Origins, local
 from sensord.wire import Skipped, emoncms, push
 from sensord.wire.points import PRECISIONS, PointReader
 from sensord.wire.push import Form, Place, Row
@@ -237,9 +235,9 @@ class Pushed(Resource):
                 raise Fault(401, "authorization failed: the token is missing or wrong")
             return
         here = request.getHost()
-        if not (isinstance(here, UNIXAddress) or loopback(getattr(here, "host", ""))):
+        if not local(here):
             raise Fault(403, "there is no token, so that this is for this machine only")
-        self._origins.asked(request)
+        self._origins.asked(request, links=False)  # what is pushed by GET is stored
         self._origins.called(request, getattr(here, "host", ""))
 
     def _shown(self, request: Any, parameters: Mapping[str, str]) -> list[str]:

@@ -12,6 +12,8 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+
 from sensord.control.query import Fault
 from sensord.web.settings import loopback
 
@@ -51,16 +53,18 @@ class Origins:
         if not known:
             raise Fault(421, f'nobody here is called "{name}"; see [web] hosts')
 
-    def asked(self, request: Any) -> None:
+    def asked(self, request: Any, links: bool = True) -> None:
         """
         Check that it is no foreign page that asks.
 
+        @param links: whether one may have a link to what is asked for, since asking changes
+            nothing.
         @raise Fault: if it is one.
         """
         site = (request.getHeader(b"sec-fetch-site") or b"").strip().lower()
         if site not in (b"", b"none", b"same-origin"):
             # Somebody follows a link to us.
-            link = request.getHeader(b"sec-fetch-dest") == b"document"
+            link = links and request.getHeader(b"sec-fetch-dest") == b"document"
             if not (link and request.method in SAFE):
                 raise Fault(403, "this is asked by a page from elsewhere")
         for origin in request.requestHeaders.getRawHeaders(b"origin", []):
@@ -94,6 +98,15 @@ class Origins:
         if len(said) > 1 or (host and not _HOST.fullmatch(host)):
             raise Fault(400, "the field Host is none")
         return host
+
+
+def local(address: object) -> bool:
+    """
+    Whether only this machine reaches one of our addresses.
+    """
+    if isinstance(address, UNIXAddress):
+        return True
+    return isinstance(address, IPv4Address | IPv6Address) and loopback(address.host)
 
 
 def _split(host: str) -> tuple[str, str]:

@@ -26,7 +26,7 @@ from twisted.web.server import NOT_DONE_YET
 from sensord.control.query import Fault, Trouble, document, reply
 from sensord.text import plain
 from sensord.web.logins import Limited, Logins
-from sensord.web.origins import SAFE, Origins
+from sensord.web.origins import SAFE, Origins, local
 from sensord.web.pages import Pages, send
 from sensord.web.session import Session, Sessions, User
 from sensord.web.settings import OPERATOR
@@ -202,6 +202,9 @@ class Root(Resource):
         @raise Fault: if that is nobody.
         """
         if not self.logins:
+            # A link may be older than the settings: it was let in when there were users.
+            if not local(request.getHost()):
+                raise Fault(403, "there are no users, so that this is for this machine only")
             return User(None, OPERATOR), None
         token = _token(request)
         session = self._sessions.find(token) if token else None
@@ -210,7 +213,9 @@ class Root(Resource):
         shown = _basic(request)
         if shown is None:
             raise Fault(401, "log in first")
-        user = await self.logins.remembered(shown.name, shown.password, _host(_peer(request)))
+        logins = self.logins
+        user = await logins.remembered(shown.name, shown.password, _host(_peer(request)))
+        self._still(logins)
         if user is None:
             raise Fault(401, "there is nobody of that name and password")
         return user, None
@@ -237,9 +242,11 @@ class Root(Resource):
             raise Fault(409, "there are no users; whoever is here may do all")
         gone, shown = _Gone(request), document(request, Login)
         host = _host(_peer(request))
-        user = await self.logins.check(shown.name, shown.password, host)
+        logins = self.logins
+        user = await logins.check(shown.name, shown.password, host)
         if gone:
             return
+        self._still(logins)
         if user is None:
             raise Fault(401, "there is nobody of that name and password")
         # The token is a new one, whatever the browser had: nobody has given it to whom it knows.
@@ -247,6 +254,15 @@ class Root(Resource):
         _bake(request, self._sessions.begin(user))
         self._log.info("web: {user} has logged in from {host}", user=user.name, host=host or "here")
         _answer(request, Me(user.name, user.role, True))
+
+    def _still(self, logins: Logins) -> None:
+        """
+        See that nobody is let in who was removed while that was checked.
+
+        @raise Fault: if the users are not what they were.
+        """
+        if logins is not self.logins:
+            raise Fault(503, "the users have just changed; try again")
 
     def _failed(self, failure: Failure, request: Any) -> None:
         path = plain(request.path.decode("utf-8", "replace"))

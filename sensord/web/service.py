@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IAddress, IListeningPort
 from twisted.logger import Logger
@@ -17,11 +17,11 @@ from sensord.control.channel import Bodies, Body, site
 from sensord.control.links import Links
 from sensord.endpoints import WEB, listen, place
 from sensord.web.logins import Logins, Run
-from sensord.web.origins import Origins
+from sensord.web.origins import Origins, local
 from sensord.web.pages import Pages
 from sensord.web.root import Root
 from sensord.web.session import Sessions
-from sensord.web.settings import EXPOSED, WebSettings, exposed, loopback
+from sensord.web.settings import EXPOSED, WebSettings, exposed
 
 
 class Web(Service):
@@ -186,15 +186,6 @@ def _admit(settings: WebSettings, address: IAddress | None) -> None:
         yet.
     @raise ConfigError: if somebody can.
     """
-    near = not exposed(settings.listen) if address is None else _local(address)
+    near = not exposed(settings.listen) if address is None else local(address)
     if not (settings.users or near):
         raise ConfigError([f'{WEB}: "{settings.listen}" is {EXPOSED}'])
-
-
-def _local(address: IAddress) -> bool:
-    """
-    Whether only this machine reaches an address.
-    """
-    if isinstance(address, UNIXAddress):
-        return True
-    return isinstance(address, IPv4Address | IPv6Address) and loopback(address.host)

@@ -23,8 +23,8 @@ class UserSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """
     Somebody who may see the page.
 
-    @ivar name: what they log in with.
-    @ivar name: by which it is logged what somebody does; without spaces and colons.
+    @ivar name: what they log in with, and by which it is logged what somebody does; without spaces
+        and colons.
     @ivar password: a hash of it, as C{sensord passwd} makes it.
     @ivar role: C{viewer} or C{operator}.
     """

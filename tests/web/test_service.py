@@ -4,6 +4,7 @@ Tests for L{sensord.web.service}.
 
 from typing import Any
 
+from msgspec import json
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
@@ -11,9 +12,9 @@ from twisted.logger import capturedLogs, formatEvent
 
 from sensord.config import ConfigError
 from sensord.endpoints import PortError
-from sensord.web.service import _local
+from sensord.web.origins import local
 from sensord.web.settings import UserSettings, WebSettings
-from tests.web.support import ANNA, VERA, Browser, WebTestCase
+from tests.web.support import ANNA, PASSWORD, VERA, Browser, WebTestCase, basic
 
 
 class ServiceTests(WebTestCase):
@@ -87,11 +88,11 @@ class ServiceTests(WebTestCase):
         """
         Which addresses only this machine reaches.
         """
-        self.assertTrue(_local(UNIXAddress(b"/run/web.sock")))
-        self.assertTrue(_local(IPv4Address("TCP", "127.0.0.1", 80)))
-        self.assertTrue(_local(IPv6Address("TCP", "::1", 80)))
-        self.assertFalse(_local(IPv4Address("TCP", "0.0.0.0", 80)))
-        self.assertFalse(_local(IPv6Address("TCP", "::", 80)))
+        self.assertTrue(local(UNIXAddress(b"/run/web.sock")))
+        self.assertTrue(local(IPv4Address("TCP", "127.0.0.1", 80)))
+        self.assertTrue(local(IPv6Address("TCP", "::1", 80)))
+        self.assertFalse(local(IPv4Address("TCP", "0.0.0.0", 80)))
+        self.assertFalse(local(IPv6Address("TCP", "::", 80)))
 
     def test_crowd(self) -> None:
         """
@@ -168,6 +169,43 @@ class ReviseTests(WebTestCase):
         self.revise(users=(ANNA,))
         self.assertTrue(stream.transport.disconnected)
         self.refused(self.call("GET", "/api/v1/devices"), 401)
+
+    def test_left(self) -> None:
+        """
+        A link from elsewhere, made when there were users, is nobody's when there are none.
+        """
+        self.revise(listen="tcp:8080", users=self.users)
+        browser = Browser(self, "192.168.1.7")
+        browser.transport.hostAddr = IPv4Address("TCP", "192.168.1.2", 8080)
+        browser.send(self.head("GET", "/healthz"))
+        self.assertEqual(self.response(browser.taken()).status, 200)
+        self.revise()
+        browser.send(self.head("GET", "/api/v1/devices"))
+        self.refused(self.response(browser.taken()), 403)
+
+    def test_meanwhile(self) -> None:
+        """
+        Who is removed while the password is checked does not get in, neither by a login nor with
+        the request.
+        """
+        self.runner.holding = True
+        body = json.encode({"name": "anna", "password": PASSWORD})
+        login, events = Browser(self), Browser(self)
+        head = self.head(
+            "POST",
+            "/api/v1/session",
+            Content_Type="application/json",
+            Content_Length=str(len(body)),
+        )
+        login.send(head + body)
+        events.send(self.head("GET", "/api/v1/events", Authorization=basic("anna")))
+        self.revise(users=(VERA,))
+        for _ in range(2):
+            self.runner.release()
+        for one in (login, events):
+            answer = self.response(one.taken())
+            self.assertIsNone(answer.headers["Set-Cookie"])
+            self.assertIn("have just changed", self.refused(answer, 503))
 
     def test_moved(self) -> None:
         """
