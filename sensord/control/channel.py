@@ -38,9 +38,11 @@ class Body(Protocol):
     The room for the body of one request.
 
     @ivar most: how many bytes it may have.
+    @ivar excess: the status and the reason with which more is refused.
     """
 
     most: int
+    excess: tuple[int, str]
 
     def take(self, count: int) -> bool:
         """
@@ -55,12 +57,13 @@ class Body(Protocol):
         """
 
 
-#: Makes the room for what is sent to a path; L{None} if there is nothing special about it.
-Bodies = Callable[[bytes], Body | None]
+#: Makes the room for what is sent to a target, a path with its parameters, by a request of which
+#: there is only the head; L{None} if there is nothing special about it.
+Bodies = Callable[[bytes, Any], Body | None]
 
 
 def site(
-    clock: Any, root: IResource, bodies: Bodies = lambda path: None, rest: float = TIMEOUT
+    clock: Any, root: IResource, bodies: Bodies = lambda *about: None, rest: float = TIMEOUT
 ) -> Site:
     """
     What speaks HTTP, within limits.
@@ -302,8 +305,7 @@ class _Request(Request):
         The length of the body is known, or will show.
         """
         super().gotLength(0)  # a small one: it is kept in memory
-        path = self.channel.target.partition(b"?")[0]
-        self._body = self.channel.site.bodies(path)
+        self._body = self.channel.site.bodies(self.channel.target, self)
         if self._body is not None:
             self._most = self._body.most
         if length is not None and length > self._most:
@@ -342,8 +344,10 @@ class _Request(Request):
 
     def _refuse(self) -> None:
         self._received = self._most + 1
+        excess = 413, f"the body is longer than {self._most} bytes"
+        status, why = excess if self._body is None else self._body.excess
         self._close()
-        self.channel.refuse(413, f"the body is longer than {self._most} bytes")
+        self.channel.refuse(status, why)
 
     def _close(self) -> None:
         body, self._body = self._body, None

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from sensord.control.query import Fault
+from sensord.protocols.rooms import Room
 from sensord.wire.push import Form
 
 #: Fields of a form, or of a query. Without a limit, a body of ampersands takes long to read.
@@ -37,10 +38,21 @@ def parameters(request: Any) -> dict[str, str]:
     }
 
 
-def unpacked(request: Any, most: int) -> bytes:
+def fields(query: bytes) -> Mapping[str, str]:
+    """
+    The same of one that is not parsed yet; none if they are too many.
+    """
+    try:
+        return dict(parse_qsl(query.decode(errors="replace"), max_num_fields=_MAX_FIELDS))
+    except ValueError:
+        return {}
+
+
+def unpacked(request: Any, room: Room) -> bytes:
     """
     The body of a request.
 
+    @param room: for what it becomes.
     @raise Fault: if it is not what its head says, or too long.
     """
     data: bytes = request.content.read()
@@ -49,16 +61,17 @@ def unpacked(request: Any, most: int) -> bytes:
         return data
     if kind not in _PACKED:
         raise Fault(415, "the body is packed in a way that is not known here; it can be gzip")
-    return inflated(data, most, _PACKED[kind])
+    return inflated(data, room, _PACKED[kind])
 
 
-def inflated(data: bytes, most: int, kind: int) -> bytes:
+def inflated(data: bytes, room: Room, kind: int) -> bytes:
     """
     What was packed. It may have several parts.
 
-    @param most: how many bytes it may be: a few that are sent may be millions.
+    @param room: for it: a few bytes that are sent may be millions.
+    @raise Fault: if it is not packed like that, or if there is no room.
     """
-    made = b""
+    made, most = b"", room.most
     for _part in range(_PARTS):
         packed = zlib.decompressobj(kind)
         try:
@@ -71,6 +84,8 @@ def inflated(data: bytes, most: int, kind: int) -> bytes:
             raise Fault(400, "the body is not complete")
         data = packed.unused_data
         if not data:
+            if not room.take(len(made)):
+                raise Fault(503, "too much is on its way already; try again")
             return made
     raise Fault(413, f"the body has more than {_PARTS} parts")
 

@@ -174,11 +174,11 @@ class PushListener(Service):
         """
         return self._port.getHost() if self._port is not None else None
 
-    def body(self, path: bytes) -> Body | None:
+    def body(self, target: bytes, request: Any) -> Body | None:
         """
-        The room for what is sent to a path.
+        The room for what is sent by a request.
         """
-        return self._pushed.body(path)
+        return self._pushed.body(target, request)
 
     def startService(self) -> None:
         """
@@ -287,12 +287,12 @@ class Mount(Resource):
             return reply(request, Trouble("there is no listener on this port"), 404)
         return way.resource.render(request)
 
-    def body(self, path: bytes) -> Body | None:
+    def body(self, target: bytes, request: Any) -> Body | None:
         """
-        The room for what is sent to a path. See L{sensord.control.channel.Bodies}.
+        The room for what is sent by a request. See L{sensord.control.channel.Bodies}.
         """
         way = self._find()
-        return way.body(path) if way is not None else None
+        return way.body(target, request) if way is not None else None
 
     def _find(self) -> PushListener | None:
         return next(

@@ -19,6 +19,7 @@ from sensord.control.query import Fault
 from sensord.protocols import bodies, port
 from sensord.protocols.dialects import Answer, Asked, partly, refused, stored
 from sensord.protocols.inlet import Inlet
+from sensord.protocols.rooms import WRONG, Room, Rooms
 from sensord.pushes import PushSettings
 from sensord.store.account import NotStored
 from sensord.web.origins import Origins, local
@@ -26,9 +27,13 @@ from sensord.wire import Skipped, emoncms, push
 from sensord.wire.points import PRECISIONS, PointReader
 from sensord.wire.push import Form, Place, Row
 
-#: Bytes of all requests that are on their way, or wait. Without a limit, many clients that send as
-#: much as each may would fill the memory.
+#: Bytes of all requests that are on their way, or wait, and of what they were unpacked to. Without
+#: a limit, many clients that send as much as each may would fill the memory.
 MAX_BODIES = 67_108_864
+
+#: The same of those that do not show the token in their head, and of each of them: it may be in the
+#: body of a form. Without a share of their own, those who do not know it could take all the room.
+MAX_OTHERS, _MOST_OF_OTHERS = 8_388_608, 262_144
 
 #: Seconds that a request waits for being stored: less than the link waits for its answer.
 PATIENCE = 20.0
@@ -73,7 +78,7 @@ class Pushed(Resource):
         self._refuse = refuse
         self._ready, self._full = True, False
         self._waiting: deque[Deferred[None]] = deque()
-        self._bodies = 0  # bytes of them
+        self._trusted, self._others = Rooms(MAX_BODIES), Rooms(MAX_OTHERS, _MOST_OF_OTHERS)
         self._origins = Origins(())
         self._rows, self._emoncms = push.RowReader(), emoncms.RowReader()
         self.revise(settings)
@@ -87,21 +92,16 @@ class Pushed(Resource):
         self._token = _digest(settings.token.text.encode()) if settings.token else b""
         self._points = PointReader(settings.device_tags, settings.ignore_tags)
 
-    def body(self, path: bytes) -> "_Body | None":
+    def body(self, target: bytes, request: Any) -> Room | None:
         """
-        The room for what is sent to a path. See L{sensord.control.channel.Bodies}.
+        The room for what is sent by a request. See L{sensord.control.channel.Bodies}.
         """
-        return _Body(self, self._settings.max_body) if push.place(path) is not None else None
-
-    def take(self, count: int) -> bool:
-        """
-        Whether there is room for some more bytes of bodies, which are there from then on; there are
-        less if it is negative.
-        """
-        if count > 0 and self._bodies + count > MAX_BODIES:
-            return False
-        self._bodies += count
-        return True
+        path, _, query = target.partition(b"?")
+        if push.place(path) is None:
+            return None
+        if not self._token or self._known([*bodies.shown(request), *_said(bodies.fields(query))]):
+            return self._trusted.room(self._settings.max_body)
+        return self._others.room(self._settings.max_body)
 
     def steer(self, ready: bool, full: bool) -> None:
         """
@@ -151,24 +151,27 @@ class Pushed(Resource):
         if place.form is Form.PING:
             request.setHeader(b"x-influxdb-version", b"1.8-sensord")
             return Answer(204)
-        early = place.form not in bodies.FORMS or any(self._shown(request, query))
+        early = place.form not in bodies.FORMS or any(_shown(request, query))
         if early:  # unpacking takes long, and is not for everybody
             self._admit(request, host, query)
-        data = bodies.unpacked(request, self._settings.max_body)
-        parameters = {**query, **bodies.form(request, data, place.form)}
-        if not early:
-            self._admit(request, host, parameters)
-        if place.form is Form.QUERY:
-            if not _CREATE.match(parameters.get("q", "")):
-                raise Fault(400, "this is no database: nothing can be asked here")
-            return Answer(200, b'{"results":[{"statement_id":0}]}')
-        await self._turn()
-        if gone:
-            raise Fault(503, _LATER)  # which nobody hears
-        return await self._store(host, place, parameters, data)
+            await self._turn(gone)
+        room = self._trusted.room(self._settings.max_body)
+        try:
+            data = bodies.unpacked(request, room)
+            parameters = {**query, **bodies.form(request, data, place.form)}
+            if not early:
+                self._admit(request, host, parameters)
+                await self._turn(gone)
+            if place.form is Form.QUERY:
+                if not _CREATE.match(parameters.get("q", "")):
+                    raise Fault(400, "this is no database: nothing can be asked here")
+                return Answer(200, b'{"results":[{"statement_id":0}]}')
+            return await self._store(host, place, parameters, data, room)
+        finally:
+            room.close()
 
     async def _store(
-        self, host: str, place: Place, parameters: Mapping[str, str], data: bytes
+        self, host: str, place: Place, parameters: Mapping[str, str], data: bytes, room: Room
     ) -> Answer:
         """
         Store what is in a request.
@@ -178,7 +181,7 @@ class Pushed(Resource):
         if place.form is Form.LINES:
             events, lines = self._points.read(*self._lines(parameters, data))
         else:
-            events = self._read(place, parameters, data)
+            events = self._read(place, parameters, data, room)
         intake = self._inlet.decode(host, events)
         if intake.received:
             await self._patience(self._inlet.account.admit(intake), host)
@@ -187,7 +190,7 @@ class Pushed(Resource):
         return stored(asked, len(intake.readings))
 
     def _read(
-        self, place: Place, parameters: Mapping[str, str], data: bytes
+        self, place: Place, parameters: Mapping[str, str], data: bytes, room: Room
     ) -> list[Row | Skipped]:
         """
         The rows of a request.
@@ -198,7 +201,7 @@ class Pushed(Resource):
             return self._emoncms.post(parameters, place.node)
         if place.form is Form.BULK and data.lstrip()[:1] != b"[":
             if parameters.get("cb") == "1":
-                data = bodies.inflated(data, self._settings.max_body, _ZLIB)
+                data = bodies.inflated(data, room, _ZLIB)
             else:
                 data = parameters.get("data", "").encode(errors="replace")
         if push.crowded(place.form, data):
@@ -226,13 +229,11 @@ class Pushed(Resource):
         @raise Fault: for all others.
         """
         if self._token:
-            shown = self._shown(request, parameters)
-            if not any(
-                [compare_digest(_digest(one.encode()), self._token) for one in shown if one]
-            ):
+            shown = _shown(request, parameters)
+            if not self._known(shown):
                 self._refuse(host, "its token is wrong" if any(shown) else "it shows no token")
                 request.setHeader(b"www-authenticate", b'Basic realm="sensord"')
-                raise Fault(401, "authorization failed: the token is missing or wrong")
+                raise Fault(401, WRONG)
             return
         here = request.getHost()
         if not local(here):
@@ -240,23 +241,24 @@ class Pushed(Resource):
         self._origins.asked(request, links=False)  # what is pushed by GET is stored
         self._origins.called(request, getattr(here, "host", ""))
 
-    def _shown(self, request: Any, parameters: Mapping[str, str]) -> list[str]:
+    def _known(self, shown: Sequence[str]) -> bool:
         """
-        All that may be the token.
+        Whether the token is among what is shown. It takes as long whether it is or not.
         """
-        return [*bodies.shown(request), *(parameters.get(key, "") for key in _SHOWN)]
+        return any([compare_digest(_digest(one.encode()), self._token) for one in shown if one])
 
-    async def _turn(self) -> None:
+    async def _turn(self, gone: Sequence[object]) -> None:
         """
         Wait until there is not too much to store.
 
+        @param gone: has something in it if whoever asked has hung up.
         @raise Fault: if nothing can be stored, or if it takes too long.
         """
         while self._full and self._ready and self.running:
             waiting: Deferred[None] = Deferred(self._waiting.remove)
             self._waiting.append(waiting)
             await self._soon(waiting, "there is too much to store; try again")
-        if not (self._ready and self.running):
+        if gone or not (self._ready and self.running):
             raise Fault(503, _LATER)
 
     async def _patience(self, committed: Deferred[None], host: str) -> None:
@@ -312,31 +314,15 @@ class Pushed(Resource):
             self._say(request, refused(None, 500, "something is wrong here; see the log"))
 
 
-class _Body:
+def _shown(request: Any, parameters: Mapping[str, str]) -> list[str]:
     """
-    The room for the body of one request. See L{sensord.control.channel.Body}.
+    All that may be the token.
     """
+    return [*bodies.shown(request), *_said(parameters)]
 
-    def __init__(self, pushed: Pushed, most: int) -> None:
-        self.most = most
-        self._pushed = pushed
-        self._taken = 0
 
-    def take(self, count: int) -> bool:
-        """
-        Some bytes have come.
-        """
-        if not self._pushed.take(count):
-            return False
-        self._taken += count
-        return True
-
-    def close(self) -> None:
-        """
-        It is not needed any more.
-        """
-        self._pushed.take(-self._taken)
-        self._taken = 0
+def _said(parameters: Mapping[str, str]) -> list[str]:
+    return [parameters.get(key, "") for key in _SHOWN]
 
 
 def _digest(token: bytes) -> bytes:

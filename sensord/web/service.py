@@ -83,12 +83,12 @@ class Web(Service):
     def push(self, push: IResource | None) -> None:
         self._root.push = push
 
-    def _body(self, path: bytes) -> Body | None:
+    def _body(self, target: bytes, request: Any) -> Body | None:
         """
         The room for what devices push.
         """
-        room: Bodies = getattr(self.push, "body", lambda path: None)
-        return room(path)
+        room: Bodies = getattr(self.push, "body", lambda *about: None)
+        return room(target, request)
 
     def startService(self) -> None:
         """

@@ -50,7 +50,7 @@ from sensord.wire import SAMPLE, Skipped
 from sensord.wire.lines import END_OF_TIME
 from sensord.wire.numbers import number
 from sensord.wire.payloads import MAX_VALUES, PayloadReader, Value, fitting, moment, unfit
-from sensord.wire.push import Row, nameless
+from sensord.wire.push import MAX_ROWS, Row, nameless
 
 #: By how many seconds a clock may be wrong that is believed: no more than a request takes.
 _RIGHT = 3.0
@@ -133,6 +133,8 @@ class RowReader:
             return [Skipped(data[:SAMPLE], f"no list of rows in JSON: {str(error)[:100]}")]
         if not found:
             return []
+        if len(found) > MAX_ROWS:
+            return [Skipped(data[:SAMPLE], f"more than {MAX_ROWS} rows at once")]
         reference = _reference(parameters, found, now)
         if isinstance(reference, str):
             return [Skipped(data[:SAMPLE], reference)]

@@ -174,6 +174,8 @@ class RowReader:
         try:
             found = _decode(data)
             objects = found if isinstance(found, list) else [found]
+            if len(objects) > MAX_ROWS:
+                return [Skipped(data[:SAMPLE], f"more than {MAX_ROWS} rows at once")]
             return [self._row(one, device) for one in objects]
         except (DecodeError, UnicodeDecodeError, RecursionError) as error:
             return [Skipped(data[:SAMPLE], f"no JSON: {str(error)[:100]}")]

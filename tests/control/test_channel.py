@@ -349,16 +349,18 @@ class Room:
     """
 
     most = 3 * MAX_BODY
+    excess = 413, f"the body is longer than {3 * MAX_BODY} bytes"
 
     def __init__(self) -> None:
         self.free = 4 * MAX_BODY
-        self.paths: list[bytes] = []
+        self.targets: list[bytes] = []
 
-    def open(self, path: bytes) -> "RoomBody | None":
+    def open(self, target: bytes, request: Any) -> "RoomBody | None":
         """
         See L{Bodies}.
         """
-        self.paths.append(path)
+        path = target.partition(b"?")[0]
+        self.targets.append(target)
         return RoomBody(self) if path == b"/api/v1/commands" else None
 
 
@@ -369,6 +371,7 @@ class RoomBody:
 
     def __init__(self, room: Room) -> None:
         self.most = room.most
+        self.excess = room.excess
         self._room = room
         self._taken = 0
 
@@ -449,16 +452,26 @@ class BodyTests(ChannelTestCase):
         third.hangUp()
         self.assertEqual(self.room.free, 4 * MAX_BODY)
 
-    def test_path(self) -> None:
+    def test_excess(self) -> None:
         """
-        The path is that of each request, without what is asked there.
+        What is too long may be refused for another reason.
+        """
+        self.room.excess = 401, "show who you are"
+        link = self.link()
+        link.send(_POST + b"Content-Length: %d\r\n\r\n" % (3 * MAX_BODY + 1))
+        self.assertEqual(self.refused(link, 401), "show who you are")
+
+    def test_target(self) -> None:
+        """
+        The target is that of each request.
         """
         link = self.link()
         link.send(
             b"GET /api/v1/listeners?a=/b HTTP/1.1\r\n\r\n\r\n" + _GET + b"GET  HTTP/1.1\r\n\r\n"
         )
         link.send(_GET)
-        self.assertEqual(self.room.paths[:2], [b"/api/v1/listeners"] * 2)
+        self.assertEqual(self.room.targets[0], b"/api/v1/listeners?a=/b")
+        self.assertEqual(self.room.targets[1], b"/api/v1/listeners")
 
     def test_rest(self) -> None:
         """

@@ -9,6 +9,7 @@ from base64 import b64encode
 from typing import Any
 from urllib.parse import urlencode
 
+from msgspec import json
 from twisted.internet.defer import fail
 from twisted.logger import capturedLogs
 
@@ -399,7 +400,7 @@ class BodyTests(PushTestCase):
         self.patch(pushed, "MAX_BODIES", 5000)
         self.begin(max_body=4096)
         first, second = self.client(), self.client()
-        head = b"POST /write HTTP/1.1\r\nContent-Length: 4000\r\n\r\n"
+        head = f"POST /write?p={TOKEN} HTTP/1.1\r\nContent-Length: 4000\r\n\r\n".encode()
         first.send(head + b"#" * 3900)
         second.send(head + b"#" * 3900)
         answer = second.answer()
@@ -410,6 +411,54 @@ class BodyTests(PushTestCase):
         second.hangUp()
         for _ in range(3):
             self.assertEqual(self.push(WRITE, b"#" * 4000).status, 204)
+
+    def test_others(self) -> None:
+        """
+        Those who do not show the token in their head have a room of their own, and can send less.
+        """
+        self.patch(pushed, "MAX_OTHERS", 5000)
+        self.patch(pushed, "_MOST_OF_OTHERS", 3000)
+        self.begin()
+        head = "POST /input/bulk{} HTTP/1.1\r\nContent-Length: {}\r\n\r\n"
+        big, first, second, third = (self.client() for _ in range(4))
+        big.send(head.format("?apikey=wrong", 3001).encode())
+        self.assertEqual(big.answer().status, 401)
+        first.send(head.format("", 3000).encode() + b"#" * 2900)
+        second.send(head.format("", 3000).encode() + b"#" * 2900)
+        self.assertEqual(second.answer().status, 503)
+        third.send(head.format(f"?apikey={TOKEN}", 4000).encode() + b"#" * 4000)
+        self.clock.advance(0.01)
+        self.assertEqual(third.answer().status, 400)
+        first.hangUp()
+        self.assertEqual(self.push(WRITE, b"d v=1").status, 204)
+
+    def test_unpacked(self) -> None:
+        """
+        What bodies are unpacked to counts as well, until it is stored.
+        """
+        self.patch(pushed, "MAX_BODIES", 50_000)
+        self.begin()
+        body = gzip.compress(b"#" * 30_000 + b"\nd v=1")
+        self.writer.holding = True
+        first = self.client()
+        first.ask("POST", WRITE, body, Content_Encoding="gzip")
+        self.clock.advance(0.01)
+        self.assertEqual(self.push(WRITE, body, Content_Encoding="gzip").status, 503)
+        self.writer.holding = False
+        self.writer.release()
+        self.assertEqual(first.answer().status, 204)
+        self.assertEqual(self.push(WRITE, body, Content_Encoding="gzip").status, 204)
+
+    def test_things(self) -> None:
+        """
+        A list of more things than are taken at once is refused as a whole, whatever they are.
+        """
+        self.begin()
+        data = json.encode([1] * (MAX_ROWS + 1))
+        for path in (JSON, BULK):
+            told = self.told(path, data)
+            self.assertIn(f"more than {MAX_ROWS} rows at once", str(told))
+        self.assertEqual(self.ledger()[0], 2)
 
 
 class TokenTests(PushTestCase):
