@@ -177,6 +177,9 @@ def extended(settings: Settings, folder: Path) -> Settings:
     added: list[tuple[str, tuple[DeviceSettings, ...]]] = []
     for path in additions(folder):
         source, found = f"{folder.name}/{path.name}", list[str]()
+        if not path.is_file():  # a pipe would keep us waiting
+            faults.append(f"{source}: is no file")
+            continue
         if (one := build(read(path), _Additions, found)) is not None and not found:
             added.append((source, one.devices))
         faults += (f"{source}: {fault}" for fault in found)

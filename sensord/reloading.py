@@ -49,6 +49,15 @@ class Origin:
         """
         return checked(self._reactor, self.read(), self.path.name)
 
+    def look(self) -> None:
+        """
+        See that the file is not one that somebody has only just begun to write.
+
+        @raise ConfigError: if it is empty.
+        """
+        if self.path.is_file() and not self.path.stat().st_size:
+            raise ConfigError([f"{self.path.name}: is empty"])
+
     def read(self) -> Settings:
         """
         Only read them.
@@ -143,6 +152,7 @@ class Reloader(Service):
         """
         self._known = self._seen = self._origin.stamps()
         try:
+            self._origin.look()
             lines = await self._gateway.reload(self._origin.load())
         except ConfigError as error:
             for fault in error.faults:

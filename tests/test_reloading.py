@@ -2,6 +2,7 @@
 Tests for L{sensord.reloading}.
 """
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -206,6 +207,29 @@ class ReloaderTests(OriginTestCase):
         self.assertEqual(
             [formatEvent(event) for event in captured],
             [*error.faults, "reload by anna: nothing has changed, for the above"],
+        )
+
+    def test_empty(self) -> None:
+        """
+        An empty file is one that is about to be written, and not one that asks for nothing.
+        """
+        self.write("")
+        done = Deferred.fromCoroutine(self.reloader.reload("anna"))
+        error = self.failureResultOf(done, ConfigError).value
+        self.assertEqual(error.faults, ["sensord.toml: is empty"])
+
+    def test_pipe(self) -> None:
+        """
+        What is no file is told, and not waited for.
+        """
+        self.describe("a.toml", "poe/10.0.0.1", "hall")
+        os.mkfifo(self.folder / "devices.d" / "pipe.toml")
+        (self.folder / "devices.d" / "lost.toml").symlink_to("nowhere")
+        done = Deferred.fromCoroutine(self.reloader.reload("anna"))
+        error = self.failureResultOf(done, ConfigError).value
+        self.assertEqual(
+            error.faults,
+            ["devices.d/lost.toml: is no file", "devices.d/pipe.toml: is no file"],
         )
 
     def test_unable(self) -> None:

@@ -63,6 +63,8 @@ class Descriptions:
         """
         try:
             for path in additions(self._folder):
+                if not path.is_file():
+                    raise Unsaved(f"{self._folder.name}/{path.name}: is no file")
                 tables = read(path).get("devices")
                 if not isinstance(tables, list):
                     continue

@@ -23,12 +23,14 @@ class Follower:
     """
     One response with events.
 
+    @ivar user: who it is; empty if that is nobody in particular.
     @ivar device: which devices it is to hear of.
     @ivar name: and which of their readings.
     @ivar waiting: how many bytes wait for it to read.
     """
 
     def __init__(self, request: Any, device: re.Pattern[str], name: re.Pattern[str]) -> None:
+        self.user: str = getattr(request, "login", "")
         self.device = device
         self.name = name
         self.waiting = 0

@@ -39,9 +39,9 @@ from sensord.reading import Reading
 from sensord.store.mailbox import Delivery
 from sensord.store.service import Store
 
-#: How many can follow at a time. Without a limit, one that connects again and again would make
-#: each reading cost more than the last.
-MAX_FOLLOWERS = 50
+#: How many can follow at a time, and how many of them one user may be. Without a limit, one that
+#: connects again and again would make each reading cost more than the last, or keep all others out.
+MAX_FOLLOWERS, MAX_OF_ONE = 50, 15
 
 #: Bytes that may wait for a follower. Without a limit, one that does not read would fill the
 #: memory.
@@ -121,6 +121,9 @@ class Live:
         """
         if len(self._followers) >= MAX_FOLLOWERS:
             raise Fault(503, f"{MAX_FOLLOWERS} follow already")
+        user = getattr(request, "login", "")
+        if user and sum(one.user == user for one in self._followers) >= MAX_OF_ONE:
+            raise Fault(503, f"{user} follows {MAX_OF_ONE} times already")
         follower = Follower(request, _matches("device", device), _matches("name", name))
         self._begin()
         opening = COMMENT + self._missed(follower, last)

@@ -35,6 +35,7 @@ from twisted.web.iweb import IAgent, IBodyProducer
 from zope.interface import implementer
 
 from sensord.sinks import Transient
+from sensord.sinks.heads import Endpoints, Gauge
 
 #: Seconds until a connection is given up that does not come about, and an answer that does not
 #: come. Without them, a server that takes in everything and says nothing would end it all.
@@ -113,6 +114,7 @@ class Client:
         self._agent = agent
         self._patience = ANSWER if patience is None else patience
         self._asks: IAgent | None = None
+        self._gauge = Gauge()
         self._pool: HTTPConnectionPool | None = None
 
     def start(self) -> None:
@@ -125,7 +127,8 @@ class Client:
             self._pool.maxPersistentPerHost = 1
             self._pool.cachedConnectionTimeout = int(_IDLE)
             self._pool.retryAutomatically = self._again
-            agent = Agent(self._reactor, connectTimeout=CONNECT, pool=self._pool)
+            endpoints = Endpoints(self._reactor, self._gauge, CONNECT)
+            agent = Agent.usingEndpointFactory(self._reactor, endpoints, self._pool)
         self._asks = agent
 
     def stop(self) -> Deferred[None]:
@@ -183,12 +186,14 @@ class Client:
         assert self._asks is not None, "the client was not started"
         if self._pool is not None and not self._pool.persistent:
             await self._pool.closeCachedConnections()
+        self._gauge.begin()
         response: Any = await self._asks.request(
             method.encode(),
             url.encode(),
             Headers({name: [text] for name, text in headers.items()}),
             None if body is None else _Sending(body),
         )
+        self._gauge.end()
         if self._pool is not None and response.version == _OLD:
             # It closes without saying so: what was sent there next would never be answered.
             self._pool.persistent = False

@@ -26,6 +26,7 @@ from sensord.config import DEFAULTS, ConfigError, Settings
 from sensord.outlets import EmoncmsSettings
 from sensord.settings import Secret
 from sensord.tables import build
+from sensord.text import plain
 from sensord.wires import RadioSettings
 
 #: The radio that the original talked to, of which the configuration file may say otherwise.
@@ -38,6 +39,12 @@ ALONE = structs.replace(DEFAULTS, listeners=(RADIO,), devices=())
 LOCAL, REMOTE = "emoncms", "emoncms-remote"
 
 _NUMBERS = {"sgroup": "group", "baseid": "base_id", "sendtimeinterval": "time_interval"}
+
+#: All members that matter.
+_MEMBERS = (
+    *("apikey", "frequency", *_NUMBERS),
+    *("remoteprotocol", "remotedomain", "remotepath", "remoteapikey", "remotesend"),
+)
 
 _FREQUENCIES = {"4": 433, "8": 868, "9": 915}
 
@@ -60,11 +67,10 @@ def read(data: bytes) -> Document:
         found = json.decode(data, type=dict[str, str | int | float | bool | None])
     except (MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError([f"the answer is no object of texts: {error}"]) from error
-    known = {**_NUMBERS, **dict.fromkeys(("apikey", "frequency", "remotesend"))}
-    texts = {name: _text(found[name]) for name in found if name in known or "remote" in name}
+    texts = {name: _text(found[name]) for name in _MEMBERS if name in found}
     if long := [name for name, text in texts.items() if len(text) > _LONGEST]:
         raise ConfigError([f"{name}: is longer than {_LONGEST} characters" for name in long])
-    if not texts.keys() & known.keys():
+    if not texts:
         raise ConfigError(["the answer has none of the settings of a gateway"])
     return texts
 
@@ -118,12 +124,12 @@ def _radio(radio: RadioSettings, document: Document, faults: list[str]) -> Radio
             try:
                 said[key] = convert(text, int, strict=False)
             except MsgspecError:
-                faults.append(f'{name}: "{text[:20]}" is no whole number')
+                faults.append(f'{name}: "{plain(text[:20])}" is no whole number')
     if text := document.get("frequency", ""):
         if text in _FREQUENCIES:
             said["frequency"] = _FREQUENCIES[text]
         else:
-            faults.append(f'frequency: "{text[:20]}" is none of {", ".join(_FREQUENCIES)}')
+            faults.append(f'frequency: "{plain(text[:20])}" is none of {", ".join(_FREQUENCIES)}')
     return build(_over(radio, said), RadioSettings, faults, radio.name)
 
 

@@ -242,6 +242,28 @@ class ExchangeTests(ClientTestCase):
         protocol.connectionLost(Failure(ConnectionLost()))
         self.assertEqual(self.successResultOf(post), Answer(400, b"{"))
 
+    def test_endlessHead(self) -> None:
+        """
+        An answer that does not come to its body is given up, whatever it is made of; a long body
+        that comes in one piece with its head is not.
+        """
+        for piece in (b"X-More: 1\r\n" * 1000, b"HTTP/1.1 100 Continue\r\n\r\n" * 500):
+            post = self.post()
+            protocol, transport = self.accept()
+            if piece[:1] == b"X":
+                protocol.dataReceived(b"HTTP/1.1 200 OK\r\n")
+            for _piece in range(10):
+                if not transport.disconnecting:
+                    protocol.dataReceived(piece)
+            self.assertTrue(transport.disconnecting)
+            protocol.connectionLost(Failure(ConnectionDone()))
+            self.gone(post)
+        post = self.post()
+        protocol, transport = self.accept()
+        head = b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n"
+        protocol.dataReceived(head + b"x" * 200_000)
+        self.assertEqual(len(self.successResultOf(post).body), 200_000)
+
     def test_endlessAnswer(self) -> None:
         """
         Of an answer that never ends, the beginning is read, and the connection is closed.

@@ -73,6 +73,8 @@ class ReadTests(SynchronousTestCase):
         self.assertIn("is no object of texts", self.refused(b'{"sgroup": {"is": 210}}'))
         self.assertIn("none of the settings", self.refused(b"{}"))
         self.assertIn("is longer than", self.refused(b'{"sgroup": "' + b"1" * 1000 + b'"}'))
+        more = b'{"sgroup": "1", "remote' + b"x" * 1000 + b'": "' + b"1" * 1000 + b'"}'
+        self.assertEqual(read(more), {"sgroup": "1"})
 
     @PROPERTY
     @given(st.binary(max_size=60))
@@ -192,6 +194,8 @@ class TranslateTests(SynchronousTestCase):
         """
         self.assertEqual(self.faults(sgroup="many"), ['sgroup: "many" is no whole number'])
         self.assertEqual(self.faults(frequency="5"), ['frequency: "5" is none of 4, 8, 9'])
+        [fault] = self.faults(frequency="\x1b[31m\nfake")
+        self.assertTrue(fault.isprintable(), fault)
         [fault] = self.faults(baseid="99")
         self.assertTrue(fault.startswith("radio base_id: "), fault)
         self.assertEqual(

@@ -7,6 +7,7 @@ from typing import Any
 
 from twisted.logger import capturedLogs, formatEvent
 
+from sensord.control.live import MAX_OF_ONE
 from sensord.web.root import PUSHED
 from sensord.web.session import LIFE
 from tests.web.support import ANNA, PASSWORD, VERA, Browser, WebTestCase, basic
@@ -405,6 +406,22 @@ class UserTests(WebTestCase):
         self.assertTrue(others.transport.disconnected)
         others.hangUp()
         self.assertEqual(self.web._root._asked, {})
+
+    def test_followers(self) -> None:
+        """
+        One user can follow only so many times, so that there is room for others.
+        """
+        vera, anna = self.cookie("vera"), self.cookie()
+        streams = []
+        for _ in range(MAX_OF_ONE):
+            streams.append(Browser(self))
+            streams[-1].send(self.head("GET", "/api/v1/events", Cookie=vera))
+        self.refused(self.call("GET", "/api/v1/events", Cookie=vera), 503)
+        streams.append(Browser(self))
+        streams[-1].send(self.head("GET", "/api/v1/events", Cookie=anna))
+        self.assertIn(b"200 OK", streams[-1].transport.value())
+        for stream in streams:
+            stream.hangUp()
 
     def test_hungUp(self) -> None:
         """
