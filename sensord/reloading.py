@@ -161,8 +161,8 @@ class Reloader(Service):
             raise
         for line in lines:
             self._log.info("{line}", line=line)
-        count = len(lines)
-        self._log.info("reload by {who}: {count} changes in effect", who=who, count=count)
+        count = f"{len(lines)} change{'' if len(lines) == 1 else 's'}"
+        self._log.info("reload by {who}: {count} in effect", who=who, count=count)
         self._watch()
         return lines
 

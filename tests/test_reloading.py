@@ -191,7 +191,7 @@ class ReloaderTests(OriginTestCase):
         self.assertIs(self.reloader.settings, self.gateway.settings)
         self.assertEqual(
             [formatEvent(event) for event in captured],
-            ["this is new", "reload by anna: 1 changes in effect"],
+            ["this is new", "reload by anna: 1 change in effect"],
         )
 
     def test_bad(self) -> None:

@@ -199,7 +199,7 @@ class Describing:
             raise
         done = await self._resolve(device, file)
         self._log.info(
-            "{address}: described by {who} in {file}; {count} frames decoded",
+            "{address}: described by {who} in {file}; frames decoded: {count}",
             address=device.address,
             who=by,
             file=file,

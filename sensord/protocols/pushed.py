@@ -143,7 +143,8 @@ class Pushed(Resource):
     ) -> Answer:
         if request.method not in place.methods:
             request.setHeader(b"allow", b", ".join(place.methods))
-            raise Fault(405, "this is not how it is asked")
+            methods = " or ".join(method.decode() for method in place.methods)
+            raise Fault(405, f"this is asked by {methods}")
         host = port.host(request.getClientAddress())
         if not port.allowed(host, self._networks):
             self._refuse(host, "its network is not allowed")

@@ -4,8 +4,10 @@ The page of one device: the real daemon, the real browser, and devices on real s
 
 import re
 from pathlib import Path
+from urllib.request import Request, urlopen
 
-from tests.integration.page import PageTestCase
+from tests.integration.daemon import PATIENCE
+from tests.integration.page import CONFIG, PageTestCase
 
 #: How many points of a chart have been painted.
 _INK = """
@@ -54,6 +56,26 @@ class DeviceTests(PageTestCase):
         page.mouse.up()
         page.get_by_role("button", name="Live again").click()
         page.get_by_role("button", name="Live again").wait_for(state="hidden")
+        self.end()
+
+    def test_textNow(self) -> None:
+        """
+        Of a value that is a text now and was a number before, both are shown: the chart of what it
+        was, and the text.
+        """
+        more = '[[listeners]]\nname = "push"\nwire = "http"\nlisten = ""\n'
+        self.configure(CONFIG.format(port=0, lines=0) + more)
+        self.launch()
+        for value in ("21.5", '"warm"'):
+            body = f'{{"device": "kitchen", "temperature": {value}}}'.encode()
+            request = Request(f"{self.url}api/v1/readings", body)
+            with urlopen(request, timeout=PATIENCE) as answer:
+                self.assertEqual(answer.status, 200)
+        page = self.open("device/push%2Fkitchen")
+        panel = page.get_by_role("region", name="temperature")
+        panel.get_by_text("least 21.5").wait_for()
+        panel.get_by_text("warm").wait_for()
+        self.assertEqual(page.get_by_role("heading", name="Send a command").count(), 0)
         self.end()
 
     def test_ranges(self) -> None:

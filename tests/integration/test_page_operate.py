@@ -6,6 +6,7 @@ import re
 from threading import Thread
 from typing import TYPE_CHECKING
 
+from sensord import __version__
 from sensord.web import passwords
 from tests.integration.browser import DESKTOP, PHONE, picture
 from tests.integration.daemon import freePort, receive, refused, until
@@ -294,6 +295,7 @@ class UserTests(OperateTestCase):
         picture(page, "login")
         self.enter(page, "anna")
         page.get_by_role("button", name="Stop lines").wait_for()
+        page.get_by_text(f"sensord {__version__}").wait_for()  # it asks how the gateway is
         page.context.clear_cookies()  # as if the session had ended
         page.get_by_role("heading", name="Sign in").wait_for()
         self.enter(page, "anna")

@@ -98,7 +98,7 @@ class ReloadTestCase(DaemonTestCase):
         self.daemon = self.start()
         self.port = self.daemon.port("poe")
 
-    def reload(self, *tables: str, said: str = "changes in effect") -> None:
+    def reload(self, *tables: str, said: str = "in effect") -> None:
         """
         Have other settings, by a signal.
         """
@@ -251,5 +251,5 @@ class CommandTests(ReloadTestCase):
         folder = Path(self.folder, "devices.d")
         folder.mkdir()
         (folder / "hall.toml").write_text(_HALL.format(name="hall"))
-        self.daemon.expect("reload by the watch: 1 changes in effect")
+        self.daemon.expect("reload by the watch: 1 change in effect")
         self.finish(self.daemon)

@@ -56,9 +56,9 @@ function signed(me) {
     $("side").classList.remove("out");
     user();
     connect();
-    refresh();
     if (here().name === "login") app.go(wanted);
     else route();
+    refresh();  // which does nothing at the login
 }
 
 /** Nobody is signed in any more, or not yet. */

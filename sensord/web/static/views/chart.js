@@ -44,7 +44,7 @@ export class Chart {
         this.values = [];
         this._tip = h("div", { class: "tip", hidden: true, "aria-hidden": "true" });
         this._said = h("div", { class: "hidden", role: "status", "aria-live": "polite" });
-        this._nothing = h("p", { class: "none", hidden: true }, "Nothing in this time.");
+        this._nothing = h("p", { class: "none", hidden: true });
         this.node = h("div", {
             // Arrows are for the chart: a screen reader is not to take them for its own.
             class: "plot", tabindex: "0", role: "application",
@@ -68,6 +68,7 @@ export class Chart {
         this.values = [];
         for (const [time, value] of points) this._push(time / 1e6, value);
         this._span = [start / 1e6, end / 1e6];
+        this._loaded = true;
         this._show();
     }
 
@@ -134,6 +135,7 @@ export class Chart {
     _show() {
         this._due = false;
         const { figures } = this;
+        say(this._nothing, this._loaded ? "Nothing in this time." : "Loading …");
         this._nothing.hidden = figures !== null;
         this.node.setAttribute("aria-label", figures
             ? `${this.name}: least ${this._text(figures.least)}, most ${this._text(figures.most)}`
@@ -166,7 +168,7 @@ export class Chart {
         return {
             width: this.node.clientWidth,
             height: HIGH,
-            padding: [12, 8, 0, 0],
+            padding: [12, 22, 0, 0],  // half of the last label
             legend: { show: false },
             scales: {
                 x: { time: true, range: () => this._span },

@@ -24,16 +24,20 @@ const RANGES = {
     all: ["All", "All that is stored", 0],
 };
 
+/** The wires by which nothing can be sent down. */
+const DEAF = new Set(["esp8266", "http"]);
+
 /** Milliseconds between two looks at the device. */
 const [SOON, LATER] = [5_000, 30_000];
 
 const ORDER = new Intl.Collator("en", { numeric: true });
 
 /** Which range was chosen last, and whether anybody has. */
-let [chosen, asked] = ["24h", false];
+let [chosen, picked] = ["24h", false];
 
 export default function view(main, [wanted], app) {
     const panels = new Map();
+    const [asked, numeric] = [new Set(), new Set()];  // names of what is a text now
     let device = null;
     let zoomed = null;  // [start, end] in microseconds
     let over = false;
@@ -51,7 +55,7 @@ export default function view(main, [wanted], app) {
     const ranges = h("div", { class: "choice", role: "group", "aria-label": "Time shown" },
         Object.entries(RANGES).map(([id, [label, said]]) => h("button", {
             type: "button", dataset: { range: id }, title: said,
-            onclick: () => { [chosen, asked] = [id, true]; zoom(null); },
+            onclick: () => { [chosen, picked] = [id, true]; zoom(null); },
         }, label)));
     const window_ = h("span", { class: "muted window" });
     const step = (by, label, picture) => h("button", {
@@ -144,9 +148,9 @@ export default function view(main, [wanted], app) {
         if (first) {
             // Of one that was heard for less than that, most of a day would be empty.
             const seconds = device.received * (device.interval ?? 0);
-            if (!asked) chosen = seconds > 0 && seconds < 7200 ? "1h" : "24h";
+            if (!picked) chosen = seconds > 0 && seconds < 7200 ? "1h" : "24h";
             tools();
-            send.hidden = app.me.role !== "operator";
+            send.hidden = app.me.role !== "operator" || DEAF.has(device.wire);
             if (!send.hidden) order(send, device, app);
         }
     }
@@ -186,7 +190,8 @@ export default function view(main, [wanted], app) {
     /** A panel for each value that is a number, a line for each that is a text. */
     function values() {
         const sorted = [...device.values].sort((a, b) => ORDER.compare(a.name, b.name));
-        const numbers = sorted.filter((one) => typeof one.value !== "string");
+        const numbers = sorted.filter((one) => typeof one.value !== "string"
+            || numeric.has(one.name));
         const names = new Set(numbers.map((one) => one.name));
         for (const one of numbers) {
             let panel = panels.get(one.name);
@@ -208,11 +213,23 @@ export default function view(main, [wanted], app) {
         settle(charts, numbers.map((one) => panels.get(one.name).node));
         charts.classList.toggle("many", numbers.length > 1);
         const said = sorted.filter((one) => typeof one.value === "string");
+        said.forEach(recall);
         clear(texts).append(...said.map((one) => h("div", null, h("dt", null, one.name),
             h("dd", null, one.value))));
         texts.hidden = !said.length;
         nothing.hidden = sorted.length > 0;
         if (!sorted.length) say(nothing, "It has not sent anything that is stored.");
+    }
+
+    /** What is a text now may have been a number before: then there is a chart of that. */
+    async function recall({ name }) {
+        if (asked.has(name)) return;
+        asked.add(name);
+        const range = { device: device.name, name, start: "forever", points: 2 };
+        const { points } = await get("history", range).catch(() => ({ points: [] }));
+        if (over || !points.length) return;
+        numeric.add(name);
+        values();
     }
 
     async function load() {

@@ -27,7 +27,7 @@ export class Monitor {
             "aria-valuemin": LEAST, "aria-valuemax": MOST,
         }, this._fill, this._mark);
         const scale = MARKS.map((at) => h("span", { style: { "--at": share(at) } },
-            `${at}`.replace("-", "−")));
+            `${at}`.replace("-", "−") + (at === MOST ? " °C" : "")));
         this._out = h("span", { class: "fault" });
         this.node = h("div", { class: "monitor" }, this._bar,
             h("div", { class: "scale", "aria-hidden": "true" }, scale), this._out);

@@ -64,7 +64,8 @@ export function order(node, device, app) {
             const all = await get("commands", { limit: 200 });
             const mine = all.filter((one) => one.address === device.address
                 || one.address === device.name);
-            clear(names).append(...[...new Set(mine.map((one) => one.variable))]
+            const taken = mine.filter((one) => one.state !== "refused");
+            clear(names).append(...[...new Set(taken.map((one) => one.variable))]
                 .map((one) => h("option", { value: one })));
             clear(past).append(...mine.slice(0, PAST).map(line));
         } catch {
