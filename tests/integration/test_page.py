@@ -269,6 +269,8 @@ class LooksTests(PageTestCase):
             ("device-phone", "device/weather%2F1", PHONE, "dark"),
         ):
             page = self.open(path, size=size, scheme=scheme, scale=2 if size == PHONE else 1)
+            if path:
+                page.get_by_role("button", name="24 h", exact=True).click()
             page.locator(".u-over" if path else ".spark .line[d^=M]").nth(2).wait_for()
             page.get_by_text("Live", exact=True).wait_for()
             page.wait_for_timeout(500)
