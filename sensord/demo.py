@@ -12,8 +12,9 @@ from twisted.logger import Logger
 
 from sensord.config import DEFAULTS, STOCK, Settings
 from sensord.gateway import Gateway
-from sensord.pretend import meter, microcontroller, node
+from sensord.pretend import meter, microcontroller, node, reporter
 from sensord.pretend.radio import Radio
+from sensord.pushes import PushSettings
 from sensord.reading import Reading
 from sensord.settings import DeviceSettings, StoreSettings
 from sensord.simulate import Fleet
@@ -23,6 +24,7 @@ _PLACES = ("balcony", "cellar", "greenhouse", "attic", "garage")
 _BOARDS = ("workshop", "kitchen", "boiler-room")
 _METERS = ("pump", "charger", "oven")
 _PAGES = ("hall", "porch", "loft")
+_REPORTERS = ("terrace", "barn")
 _NODES = ("mains", "bedroom", "garden", "radiator")
 
 #: Where the device file of the pretend radio module is found.
@@ -41,6 +43,8 @@ def _devices() -> Iterator[DeviceSettings]:
         yield DeviceSettings(f"lines/{id}", name, {"place": name}, meter.VALUES)
     for id, name in enumerate(_PAGES, 1):
         yield DeviceSettings(f"pages/{id}", name, {"place": name}, microcontroller.VALUES)
+    for number, name in enumerate(_REPORTERS, 1):
+        yield DeviceSettings(f"push/board{number}", name, {"place": name}, reporter.VALUES)
     for number, name in enumerate(_NODES, 1):
         model = node.model(number)
         yield DeviceSettings(
@@ -54,7 +58,11 @@ def _devices() -> Iterator[DeviceSettings]:
 
 SETTINGS = Settings(
     store=StoreSettings(path="sensord-demo.sqlite"),
-    listeners=(*DEFAULTS.listeners, RadioSettings("radio", "rfm2pi", _PORT)),
+    listeners=(
+        *DEFAULTS.listeners,
+        PushSettings("push", "http", ""),
+        RadioSettings("radio", "rfm2pi", _PORT),
+    ),
     devices=tuple(_devices()),
     web=DEFAULTS.web,
 )
@@ -85,11 +93,13 @@ class Commentary(Service):
         super().startService()
         self._log.info(
             "demo: {batteries} battery devices, {boards} boards, {meters} meters, {pages}"
-            " microcontrollers and {nodes} radio nodes are pretended",
+            " microcontrollers, {reporters} boards that push by HTTP and {nodes} radio nodes are"
+            " pretended",
             batteries=len(_PLACES),
             boards=len(_BOARDS),
             meters=len(_METERS),
             pages=len(_PAGES),
+            reporters=len(_REPORTERS),
             nodes=len(_NODES),
         )
         self._log.info(
@@ -170,6 +180,7 @@ def extras(reactor: Any, gateway: Gateway) -> list[Service]:
         Fleet(reactor, "poe", len(_BOARDS)),
         Fleet(reactor, "lines", len(_METERS)),
         Fleet(reactor, "websocket", len(_PAGES)),
+        Fleet(reactor, "http", len(_REPORTERS)),
         RadioFleet(reactor, "rfm2pi", len(_NODES), 0.2, _PORT),
         Commentary(reactor, gateway),
     ]

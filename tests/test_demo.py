@@ -13,7 +13,7 @@ from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublish
 from twisted.trial.unittest import SynchronousTestCase
 
 from sensord import demo
-from sensord.listeners import PortSettings
+from sensord.listeners import DoorSettings
 from sensord.pretend import DEVICES
 from sensord.reading import Clock, Reading
 from sensord.simulate import Fleet
@@ -100,9 +100,10 @@ class DemoTests(SynchronousTestCase):
             if isinstance(listener, RadioSettings):
                 self.assertEqual(fleet.target, listener.port)
             else:
-                assert isinstance(listener, PortSettings)
+                assert isinstance(listener, DoorSettings) and demo.SETTINGS.web is not None
                 port = fleet.target.removeprefix("tcp:127.0.0.1:")
-                self.assertEqual(listener.listen, f"tcp:{port}:interface=127.0.0.1")
+                listen = listener.listen or demo.SETTINGS.web.listen
+                self.assertEqual(listen, f"tcp:{port}:interface=127.0.0.1")
 
     def test_radio(self) -> None:
         """
@@ -138,7 +139,7 @@ class DemoTests(SynchronousTestCase):
         self.start()
         said = "demo: there is no pretend radio, since sensord-demo-radio: File exists"
         self.assertIn(said, self.said)
-        self.assertEqual([fleet.running for fleet in self.fleets()], [1, 1, 1, 1, 0])
+        self.assertEqual([fleet.running for fleet in self.fleets()], [1, 1, 1, 1, 1, 0])
 
     def test_commentary(self) -> None:
         """

@@ -9,10 +9,14 @@ from msgspec import DecodeError, Struct
 from msgspec.json import Decoder
 
 from sensord.pretend.steady import Steady, Wander
+from sensord.settings import ValueSettings
 from sensord.wire import push
 
 if TYPE_CHECKING:
     from sensord.simulate import Fleet
+
+#: What one measures.
+VALUES = (ValueSettings("temperature", unit="°C"), ValueSettings("humidity", unit="%"))
 
 #: How much of the answers is kept until one is complete. One that is longer is none of ours.
 _MOST = 65_536
