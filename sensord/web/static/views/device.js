@@ -13,7 +13,7 @@ import { Panel } from "./panel.js";
 
 export const title = ([address]) => address ?? "Device";
 
-const HOUR = 3_600_000_000;
+const [MINUTE, HOUR] = [60_000_000, 3_600_000_000];
 
 /** What can be shown: label, said, and how long it is; 0 is all that there is. */
 const RANGES = {
@@ -118,7 +118,8 @@ export default function view(main, [wanted], app) {
     function extent() {
         const spans = [...panels.values()].map((panel) => panel.span).filter(Boolean);
         if (!spans.length) return [now() - 24 * HOUR, now()];
-        return [Math.min(...spans.map(([start]) => start)), now()];
+        // As the charts have it: a minute at least.
+        return [Math.min(now() - MINUTE, ...spans.map(([start]) => start)), now()];
     }
 
     function tools() {
