@@ -18,7 +18,8 @@ from twisted.logger import Logger, globalLogBeginner, textFileLogObserver
 from sensord.config import Settings
 from sensord.demo import SETTINGS, RadioFleet
 from sensord.gateway import Gateway
-from sensord.listeners import PortSettings
+from sensord.listeners import DoorSettings
+from sensord.protocols.http import PushListener
 from sensord.protocols.listener import Listener
 from sensord.reading import Clock, Reading
 from sensord.settings import DeviceSettings
@@ -33,7 +34,13 @@ _LOOPBACK = "tcp:0:interface=127.0.0.1"
 _RADIO = "household-radio"
 
 #: How many devices there are of each kind, and the messages per second of each.
-_FLEETS = (("esp8266", 5, 0.25), ("poe", 3, None), ("lines", 3, None), ("websocket", 3, None))
+_FLEETS = (
+    ("esp8266", 5, 0.25),
+    ("poe", 3, None),
+    ("lines", 3, None),
+    ("websocket", 3, None),
+    ("http", 2, None),
+)
 
 #: What a value goes up and down by in a day; what is not named here stays where it is.
 _SWINGS = {
@@ -71,7 +78,7 @@ def settings() -> Settings:
     """
     ways = tuple(
         structs.replace(way, listen=_LOOPBACK)
-        if isinstance(way, PortSettings)
+        if isinstance(way, DoorSettings)
         else structs.replace(way, port=_RADIO)
         for way in SETTINGS.listeners
     )
@@ -152,7 +159,7 @@ class Household:
         wires = {one.wire: one.name for one in SETTINGS.listeners}
         for wire, count, rate in _FLEETS:
             way = self._gateway.listeners[wires[wire]]
-            assert isinstance(way, Listener)
+            assert isinstance(way, Listener | PushListener)
             where: Any = way.address
             Fleet(self._reactor, wire, count, rate, f"tcp:127.0.0.1:{where.port}", 5).startService()
         RadioFleet(self._reactor, "rfm2pi", 4, 0.5, _RADIO, 5).startService()
