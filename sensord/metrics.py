@@ -20,6 +20,7 @@ from twisted.copyright import version as framework
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from twisted.web.error import UnsupportedMethod
 from twisted.web.http import INTERNAL_SERVER_ERROR
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET
@@ -174,6 +175,10 @@ class Metrics:
         self._rarely.warn("unread", "", "metrics lack what the database counts: {why}", why=why)
 
 
+#: How it is asked for.
+_METHODS = (b"GET", b"HEAD")
+
+
 class _Page(Resource):
     """
     Answers a scrape as soon as the database has answered.
@@ -186,10 +191,12 @@ class _Page(Resource):
         super().__init__()
         self._metrics = metrics
 
-    def render_GET(self, request: Any) -> int:
+    def render(self, request: Any) -> int:
         """
-        Answer.
+        See L{IResource.render}.
         """
+        if request.method not in _METHODS:
+            raise UnsupportedMethod(_METHODS)
         gone: list[object] = []
         request.notifyFinish().addBoth(gone.append)
         Deferred.fromCoroutine(self._answer(request, gone)).addErrback(

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.interfaces import IAddress, IListeningPort
 from twisted.internet.protocol import connectionDone
@@ -25,7 +24,8 @@ from sensord.protocols import port
 from sensord.protocols.inlet import Inlet
 from sensord.protocols.pushed import Pushed
 from sensord.pushes import EXPOSED, PushSettings
-from sensord.web.settings import exposed, loopback
+from sensord.web.origins import local
+from sensord.web.settings import exposed
 
 #: Seconds that requests have for being answered when the listener stops, and clients for taking
 #: their answers; and how often in a second it looks whether that is done.
@@ -200,7 +200,7 @@ class PushListener(Service):
         if not self._settings.token and exposed(text):
             raise fault
         made = listen(self._reactor, text, where, self.factory)
-        if not (self._settings.token or _local(made.getHost())):  # a name that leads elsewhere
+        if not (self._settings.token or local(made.getHost())):  # a name that leads elsewhere
             made.stopListening()
             raise fault
         return made
@@ -299,10 +299,3 @@ class Mount(Resource):
             (one for one in self._ways.values() if isinstance(one, PushListener) and one.mounted),
             None,
         )
-
-
-def _local(address: IAddress) -> bool:
-    """
-    Whether only this machine reaches an address.
-    """
-    return isinstance(address, UNIXAddress) or loopback(getattr(address, "host", ""))

@@ -41,13 +41,13 @@ _FRAME, _ACK = bytes.fromhex("01010448"), b"\x06"
 
 #: What Python does at its start where a disk does not answer to a sink that is called "files".
 _HANGING = """
-import os, threading, time
+import os, threading
 
 fsync = os.fsync
 
 def hang(descriptor):
-    while "sensord-files" in threading.current_thread().name:
-        time.sleep(1)
+    if "sensord-files" in threading.current_thread().name:
+        threading.Event().wait()
     fsync(descriptor)
 
 os.fsync = hang

@@ -25,9 +25,11 @@ max_connections = 2
 """
 
 
-def certify(folder: Path) -> None:
+def certify(folder: Path) -> bytes:
     """
-    Put a key and a certificate into a folder, which it has signed itself.
+    Put a key, and a certificate that is signed with it, into a folder.
+
+    @return: the certificate.
     """
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
@@ -40,13 +42,16 @@ def certify(folder: Path) -> None:
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), False)
         .sign(key, hashes.SHA256())
     )
     pem = serialization.Encoding.PEM
-    (folder / "certificate.pem").write_bytes(certificate.public_bytes(pem))
+    public = certificate.public_bytes(pem)
+    (folder / "certificate.pem").write_bytes(public)
     (folder / "key.pem").write_bytes(
         key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
+    return public
 
 
 class TLSTests(DaemonTestCase):

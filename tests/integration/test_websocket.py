@@ -4,15 +4,10 @@ WebSockets over real sockets: microcontrollers, full clients, TLS, and clients t
 
 import socket
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol, wrapClientTLS
 from twisted.internet.protocol import Protocol, connectionDone
@@ -42,6 +37,7 @@ from sensord.store.account import Account
 from sensord.wires import WIRES, MessageSettings
 from tests.integration.daemon import PATIENCE
 from tests.integration.loop import pause, reactor
+from tests.integration.test_tls import certify
 from tests.wire.test_websocket import ACCEPT, BINARY, HEAD, PIECES, frame, text
 
 T = TypeVar("T", bound="Client")
@@ -352,26 +348,7 @@ class TLSTests(FullClientTests):
         """
         folder = Path(self.mktemp())
         folder.mkdir()
-        key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-        now = datetime.now(UTC)
-        certificate = (
-            x509.CertificateBuilder()
-            .subject_name(name)
-            .issuer_name(name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(days=1))
-            .not_valid_after(now + timedelta(days=1))
-            .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), False)
-            .sign(key, hashes.SHA256())
-        )
-        pem = serialization.Encoding.PEM
-        self.certificate = certificate.public_bytes(pem)
-        (folder / "certificate.pem").write_bytes(self.certificate)
-        (folder / "key.pem").write_bytes(
-            key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        )
+        self.certificate = certify(folder)
         files = f"privateKey={folder}/key.pem:certKey={folder}/certificate.pem"
         return super().listen(f"ssl:0:interface=127.0.0.1:{files}", **more)
 
