@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from sensord.hubs.manager import Manager
 
 
+#: The settings that say what is known of devices and of what they measure.
+_DESCRIBING = ("listeners", "devices", "thresholds", "tags")
+
 #: What can go wrong when settings are put into effect that are good in themselves.
 TROUBLE = (ConfigError, CannotListenError, OSError)
 
@@ -179,17 +182,19 @@ class Gateway(Service):
         """
         Put settings into effect, whatever those before were.
         """
+        before = self.settings
         self._whole, self.settings = settings, own(settings)
         settings = self.settings
+        anew = any(getattr(before, name) != getattr(settings, name) for name in _DESCRIBING)
         self._devices.revise(settings)
-        await self._inward.change(settings.listeners)
+        await self._inward.change(settings.listeners, anew)
         await self._outward.change(settings.sinks)
         await self._doors.change(settings)
         if self.hubs is not None:
             await self.hubs.revise(self._whole)
         try:
             await self.commands.revise(Downlink(settings), settings.commands)
-            await self.store.revise(settings.store)
+            await self.store.revise(settings.store, anew)
         except Exception as error:  # it is up to date as soon as it can be written again
             self._log.warn("the database does not say what is new: {error}", error=error)
 

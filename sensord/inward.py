@@ -68,20 +68,24 @@ class Inward:
         self._store = store
         self._database = database
         self._write = write
+        self._anew = False
         self._inlets: dict[str, Inlet] = {}
         self._unwatch: dict[Way, Callable[[], None]] = {}
         self._lineup: Lineup[ListenerSettings, Way] = Lineup(self._make, self._revise, self._leave)
         self._lineup.fill({one.name: one for one in settings})
         self.ways = self._lineup.members
 
-    async def change(self, settings: Sequence[ListenerSettings]) -> None:
+    async def change(self, settings: Sequence[ListenerSettings], anew: bool) -> None:
         """
-        Have other ways in, and decode what comes by all of them with the descriptions of now.
+        Have other ways in.
 
+        @param anew: whether descriptions are not what they were: then what comes by all of them is
+            decoded by those of now. What else is known of devices by now begins anew with that.
         @raise ConfigError: if one cannot be opened; likewise the other two.
         @raise CannotListenError: if a port is taken.
         @raise OSError: if a file cannot be read.
         """
+        self._anew = anew
         try:
             await self._lineup.change({one.name: one for one in settings})
         finally:
@@ -139,6 +143,8 @@ class Inward:
         """
         if _hard(before) != _hard(after):
             return False
+        if not self._anew:
+            return True
         inlet = self._inlets[after.name]
         old, new = inlet.source, self._devices.source(after, self._arrivals)
         new.oddities = old.oddities

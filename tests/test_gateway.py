@@ -433,6 +433,21 @@ class ReloadTests(GatewayTestCase):
         self.change(thresholds=[{"name": "temperature.1", "warning": "> 5"}])
         self.assertEqual(self.latest()[0][-1], "warning")
 
+    def test_sparing(self) -> None:
+        """
+        What is known of devices and of series is only seen to when descriptions have changed.
+        """
+        way: Any = self.gateway.listeners["poe"]
+        source = way.factory.inlet.source
+        sql(self.path, "UPDATE series SET unit = 'K'")
+        self.change(store={"path": str(self.path), "retention": "90d"}, commands={"ttl": "1h"})
+        self.assertIs(way.factory.inlet.source, source)
+        self.assertEqual(sql(self.path, "SELECT unit FROM series"), [("K",)])
+        self.change(tags={"site": "north"})
+        self.assertIsNot(way.factory.inlet.source, source)
+        self.assertEqual(sql(self.path, "SELECT unit FROM series"), [("°F",)])
+        self.send(0x49)
+
     def test_limits(self) -> None:
         """
         Limits change without a connection being closed, and hold for those who come.

@@ -33,6 +33,9 @@ T = TypeVar("T")
 #: thinking of groups.
 MAX_HUBS = 1000
 
+#: The settings of ours that hubs have, too.
+_GIVEN = ("store", "devices", "thresholds", "sinks", "tags", "commands")
+
 #: What can be done with a hub.
 ACTIONS = ("start", "stop", "restart", "forget")
 
@@ -132,7 +135,9 @@ class Manager(Service):
         Go on with other settings, but for its own: hubs that run are given theirs anew, the others
         when they are started.
         """
-        self._settings = settings
+        before, self._settings = self._settings, settings
+        if all(getattr(before, name) == getattr(settings, name) for name in _GIVEN):
+            return
         await gatherResults([Deferred.fromCoroutine(hub.revise()) for hub in self._known.values()])
 
     def list(self) -> Sequence[Status]:

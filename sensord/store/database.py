@@ -221,14 +221,16 @@ class Database:
 
         return self._attempt(transaction)
 
-    def revise(self, maxQuarantine: int) -> None:
+    def revise(self, maxQuarantine: int, anew: bool) -> None:
         """
-        What is known of series is not what it was.
+        Go on with other settings.
 
         @param maxQuarantine: frames that the quarantine keeps from now on.
+        @param anew: whether what is known of series is not what it was.
         """
         self._maxQuarantine = maxQuarantine
-        self.run(lambda _connection: self._ids.revise())
+        if anew:
+            self.run(lambda _connection: self._ids.revise())
 
     def resolve(self, ids: Sequence[int], part: Part) -> None:
         """

@@ -122,12 +122,13 @@ class Store(Service):
         self._expiry.stop()
         return Deferred.fromCoroutine(self._close())
 
-    def revise(self, settings: StoreSettings) -> Deferred[None]:
+    def revise(self, settings: StoreSettings, anew: bool = False) -> Deferred[None]:
         """
-        Go on with other settings, of which the path does not count, and with what is known of
-        series by now.
+        Go on with other settings, of which the path does not count.
 
-        @return: fires when the database says of each series what is known of it.
+        @param anew: whether what is known of series is not what it was. To note that takes long
+            where there are many, and commits wait for it.
+        @return: fires when the database is as they say.
         """
         before = self._age
         self._limit(settings)
@@ -136,7 +137,7 @@ class Store(Service):
         full = self.pending >= (self._low if self.full else self._high)
         if full != self.full:
             self._change(self.ready, full)
-        return self._write(lambda: self._database.revise(settings.max_quarantine))
+        return self._write(lambda: self._database.revise(settings.max_quarantine, anew))
 
     def _limit(self, settings: StoreSettings) -> None:
         self._window = settings.commit_window

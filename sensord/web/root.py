@@ -81,7 +81,7 @@ class Root(Resource):
 
     @ivar logins: who may log in.
     @ivar origins: the names that we have.
-    @ivar push: what takes readings from devices; L{None} if that is not here.
+    @param push: what takes readings from devices; L{None} if that is not here.
     @param metrics: L{None} if there are none.
     @param ready: why nothing can be stored; empty if it can.
     """
@@ -106,7 +106,7 @@ class Root(Resource):
         self.origins = origins
         self._pages = pages
         self._api = api
-        self.push = push
+        self._push = push
         self._metrics = metrics
         self._ready = ready
         self._asked: dict[Any, User] = {}
@@ -149,8 +149,8 @@ class Root(Resource):
             _answer(request, {"ready": True})
         elif path == b"/api/v1/session":
             await self._session(request)
-        elif place(path) is not None and self.push is not None:
-            request.render(self.push)
+        elif place(path) is not None and self._push is not None:
+            request.render(self._push)
         elif path.startswith(b"/api/v1/"):
             await self._guarded(request, self._api)
         elif path == b"/metrics" and self._metrics is not None:

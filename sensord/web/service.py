@@ -52,6 +52,7 @@ class Web(Service):
         self._settings = settings
         self._run = run
         self._sessions = Sessions(reactor)
+        self._push = push
         self._root = Root(
             self._sessions,
             Logins(reactor, settings.users, run),
@@ -72,22 +73,11 @@ class Web(Service):
         """
         return self._port.getHost() if self._port is not None else None
 
-    @property
-    def push(self) -> IResource | None:
-        """
-        What takes readings from devices. It may change at any time.
-        """
-        return self._root.push
-
-    @push.setter
-    def push(self, push: IResource | None) -> None:
-        self._root.push = push
-
     def _body(self, target: bytes, request: Any) -> Body | None:
         """
         The room for what devices push.
         """
-        room: Bodies = getattr(self.push, "body", lambda *about: None)
+        room: Bodies = getattr(self._push, "body", lambda *about: None)
         return room(target, request)
 
     def startService(self) -> None:

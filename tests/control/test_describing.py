@@ -66,7 +66,7 @@ class Files:
         changed = settings.devices != self.settings.devices
         self.settings = settings
         self._case.described.revise(settings)
-        await self._case.store.revise(settings.store)
+        await self._case.store.revise(settings.store, True)
         return ["devices: changed"] if changed else []
 
 

@@ -88,6 +88,17 @@ class ActionTests(ManagerTestCase):
         self.assertEqual(self.processes.last.signals, [])
         self.assertEqual(self.written("h3")["tags"]["site"], "north")
 
+    def test_revisedElsewhere(self) -> None:
+        """
+        What hubs are not given does not trouble them.
+        """
+        manager = self.launch()
+        self.do(manager, "start", "h1", "acme")
+        self.processes.last.started()
+        watched = structs.replace(self.settings(), watch=True)
+        self.successResultOf(Deferred.fromCoroutine(manager.revise(watched)))
+        self.assertEqual(self.processes.last.signals, [])
+
     def test_revisedInVain(self) -> None:
         """
         A hub whose configuration cannot be written goes on by the old one.
@@ -98,7 +109,8 @@ class ActionTests(ManagerTestCase):
         (self.folder / "acme" / "h1.toml").unlink()
         (self.folder / "acme" / "h1.toml").mkdir()
         with capturedLogs() as captured:
-            self.successResultOf(Deferred.fromCoroutine(manager.revise(self.settings())))
+            tagged = structs.replace(self.settings(), tags={"site": "north"})
+            self.successResultOf(Deferred.fromCoroutine(manager.revise(tagged)))
         [line] = [formatEvent(event) or "" for event in captured]
         self.assertTrue(line.startswith("acme/h1: goes on as before: "), line)
         self.assertEqual(self.processes.last.signals, [])
