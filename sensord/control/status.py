@@ -2,7 +2,6 @@
 How the daemon is, in a few figures.
 """
 
-import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
@@ -12,6 +11,7 @@ from sensord import __version__
 from sensord.control.answers import Names, known
 from sensord.control.asking import answered
 from sensord.presence import Presence, State
+from sensord.store import stock
 from sensord.store.service import Store
 
 #: What a device can be by its values, the worst last.
@@ -49,19 +49,6 @@ class DaemonStatus(Struct, frozen=True):
     hubs: bool
 
 
-class _Tally(Struct, frozen=True):
-    """
-    What is counted in the database.
-
-    @ivar worst: the status of each device that is not normal.
-    """
-
-    worst: Mapping[str, str]
-    backlog: int
-    quarantine: int
-    dead: int
-
-
 async def status(
     names: Names, presence: Presence, store: Store, started: int, hubs: bool
 ) -> DaemonStatus:
@@ -71,7 +58,7 @@ async def status(
     @param started: since when it runs, in microseconds since the epoch; 0 is since just now.
     @param hubs: whether it manages hubs.
     """
-    tally = await answered(store.read(_tally))
+    tally = await answered(store.read(stock.tally))
     now = presence.now()
     stamp = int(now * 1e6)
     records = known(names, presence).values()
@@ -92,21 +79,6 @@ async def status(
         dead_letters=tally.dead,
         hubs=hubs,
     )
-
-
-def _tally(connection: sqlite3.Connection) -> _Tally:
-    worst = connection.execute(
-        "SELECT device, min(status) FROM current WHERE status IN ('warning', 'critical')"
-        " GROUP BY device"  # by chance, the worse is the first in the alphabet
-    ).fetchall()
-    # What a sink has still to take is what the ledger has left for it: to count it in the journal
-    # would take as long as it is long.
-    figures = connection.execute(
-        "SELECT (SELECT coalesce(sum(total - base - delivered - dead - expired), 0) FROM cursors,"
-        " (SELECT coalesce(sum(committed), 0) AS total FROM ledger)),"
-        " (SELECT count(*) FROM quarantine), (SELECT coalesce(sum(dead), 0) FROM cursors)"
-    ).fetchone()
-    return _Tally(dict(worst), *figures)
 
 
 def _counted(keys: Iterable[str], found: Iterable[str]) -> Mapping[str, int]:

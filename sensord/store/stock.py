@@ -58,6 +58,47 @@ class Stock(Struct, frozen=True):
     log: int
 
 
+class Tally(Struct, frozen=True):
+    """
+    The least that tells how things are.
+
+    @ivar worst: the status of each device that is not normal.
+    @ivar backlog: readings that sinks have still to take, all together.
+    @ivar quarantine: frames that it holds.
+    @ivar dead: readings that sinks have refused.
+    """
+
+    worst: Mapping[str, str]
+    backlog: int
+    quarantine: int
+    dead: int
+
+
+#: The worst status of each device that is not normal. By chance, the worse is the first in the
+#: alphabet.
+_WORST = (
+    "SELECT device, min(status) AS worst FROM current WHERE status IN ('warning', 'critical')"
+    " GROUP BY device"
+)
+
+#: What each sink has still to take is what the ledger has left for it: to count it in the journal
+#: would take as long as that is long.
+_LEFT = "total - base - delivered - dead - expired"
+_STANDINGS = "FROM cursors, (SELECT coalesce(sum(committed), 0) AS total FROM ledger)"
+
+
+def tally(connection: sqlite3.Connection) -> Tally:
+    """
+    Count what is asked for again and again.
+    """
+    worst = connection.execute(_WORST).fetchall()
+    figures = connection.execute(
+        f"SELECT (SELECT coalesce(sum({_LEFT}), 0) {_STANDINGS}),"
+        " (SELECT count(*) FROM quarantine), (SELECT coalesce(sum(dead), 0) FROM cursors)"
+    ).fetchone()
+    return Tally(dict(worst), *figures)
+
+
 def stock(path: Path, connection: sqlite3.Connection) -> Stock:
     """
     Count it, in one consistent view.
@@ -67,25 +108,16 @@ def stock(path: Path, connection: sqlite3.Connection) -> Stock:
     connection.execute("BEGIN")
     pairs = partial(_pairs, connection)
     accounts = connection.execute("SELECT * FROM ledger").fetchall()
-    # What a sink has still to take is what the ledger has left for it: to count the journal would
-    # take as long as that is long.
     standings = connection.execute(
-        "SELECT sink, total - base, delivered, dead, expired,"
-        " total - base - delivered - dead - expired,"
-        " (SELECT time FROM readings WHERE id > position ORDER BY id LIMIT 1)"
-        " FROM cursors, (SELECT coalesce(sum(committed), 0) AS total FROM ledger)"
+        f"SELECT sink, total - base, delivered, dead, expired, {_LEFT},"
+        f" (SELECT time FROM readings WHERE id > position ORDER BY id LIMIT 1) {_STANDINGS}"
     ).fetchall()
     meta = pairs("SELECT key, value FROM meta WHERE key LIKE 'expired_%'")
     return Stock(
         ledger={row[0]: Account(*row) for row in accounts},
         sinks={row[0]: Standing(*row) for row in standings},
         commands=pairs("SELECT state, count(*) FROM commands GROUP BY state"),
-        statuses=pairs(
-            "SELECT worst, count(*) FROM ("
-            # By chance, the worse is the first in the alphabet.
-            "SELECT min(status) AS worst FROM current WHERE status IN ('warning', 'critical')"
-            " GROUP BY device) GROUP BY worst"
-        ),
+        statuses=pairs(f"SELECT worst, count(*) FROM ({_WORST}) GROUP BY worst"),
         quarantine=connection.execute("SELECT count(*) FROM quarantine").fetchone()[0],
         dropped=meta["expired_quarantine"],
         expired=meta["expired_readings"],
